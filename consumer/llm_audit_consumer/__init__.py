@@ -1,0 +1,1 @@
+"""The consumer: batches audit entries from Kafka into PostgreSQL, and every operator's command."""

@@ -1,0 +1,1 @@
+"""The producer: captures LLM calls and publishes one audit entry for each."""

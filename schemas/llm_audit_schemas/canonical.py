@@ -1,0 +1,124 @@
+"""The canonical form: one byte string for one content, whatever objects carried it.
+
+Hashes are taken over this form, so its rules are part of the contract and carry a version. Version 1:
+
+    null -> n;   true/false -> t; / f;   integer -> i<hex digits>;   float -> d<shortest repr>;
+    text -> s<byte length>:<UTF-8>   bytes -> b<length>:<bytes>
+    list -> l<items>e   object -> o<key text, value, ...>e, keys sorted by their UTF-8 bytes
+    anything else -> x<length>:<its type's qualified name>
+
+Every item says its own length or end, so two different contents cannot share a form. It is not JSON because
+escaping and sorting JSON costs several times the hash itself on a long prompt, and because JSON has no form for
+bytes, NaN or a file handle, and this must never fail on any block type.
+
+Equal content gets an equal form before that: a plain string is the one text block the API takes it for, and
+an object's null members and ``cache_control`` (a hint for the transport, moved from turn to turn) are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+VERSION = 1
+"""Version of the canonical form, stored with every hash."""
+
+_MAX_DEPTH = 64
+_IGNORED_MEMBERS = frozenset({"cache_control"})
+
+
+def canonical_system(system: object) -> bytes:
+    """The canonical form of a system prompt: text, or a list of blocks."""
+    return encode(_blocks(system))
+
+
+def canonical_input(messages: object) -> bytes:
+    """The canonical form of the input: a list of messages, or the one text that a lone user message holds."""
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    if isinstance(messages, Iterable) and not isinstance(messages, bytes | bytearray | Mapping):
+        return encode([_message(message) for message in messages])
+    return encode(messages)
+
+
+def canonical_output(content: object) -> bytes:
+    """The canonical form of an answer: text, or its list of content blocks."""
+    return encode(_blocks(content))
+
+
+def encode(value: object) -> bytes:
+    """The canonical form of any value; never fails."""
+    parts: list[bytes] = []
+    _append(parts, value, _MAX_DEPTH)
+    return b"".join(parts)
+
+
+def _message(message: object) -> object:
+    if isinstance(message, Mapping) and isinstance(message.get("content"), str):
+        return {**message, "content": _blocks(message["content"])}
+    return message
+
+
+def _blocks(content: object) -> object:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _append(parts: list[bytes], value: object, depth: int) -> None:
+    if isinstance(value, str):
+        _append_sized(parts, b"s", value.encode("utf-8", "surrogatepass"))
+    elif value is None:
+        parts.append(b"n;")
+    elif isinstance(value, bool):
+        parts.append(b"t;" if value else b"f;")
+    elif isinstance(value, int):
+        parts.append(b"i%x;" % value if value >= 0 else b"i-%x;" % -value)
+    elif isinstance(value, float):
+        parts.append(b"d%s;" % float.__repr__(value).encode())
+    elif isinstance(value, bytes | bytearray | memoryview):
+        _append_sized(parts, b"b", bytes(value))
+    elif depth <= 0:
+        _append_unknown(parts, value)
+    else:
+        _append_nested(parts, value, depth - 1)
+
+
+def _append_nested(parts: list[bytes], value: object, depth: int) -> None:
+    if isinstance(value, Mapping):
+        _append_object(parts, value, depth)
+    elif isinstance(value, list | tuple):
+        parts.append(b"l")
+        for item in value:
+            _append(parts, item, depth)
+        parts.append(b"e")
+    elif callable(dump := getattr(value, "model_dump", None)):  # an SDK's own model object
+        try:
+            dumped = dump()
+        except Exception:  # noqa: BLE001 - a model that cannot be dumped still gets a form
+            _append_unknown(parts, value)
+        else:
+            _append(parts, dumped, depth)
+    else:
+        _append_unknown(parts, value)
+
+
+def _append_object(parts: list[bytes], value: Mapping[object, object], depth: int) -> None:
+    members = [
+        (str(key).encode("utf-8", "surrogatepass"), member)
+        for key, member in value.items()
+        if member is not None and key not in _IGNORED_MEMBERS
+    ]
+    members.sort(key=lambda pair: pair[0])
+    parts.append(b"o")
+    for key, member in members:
+        _append_sized(parts, b"s", key)
+        _append(parts, member, depth)
+    parts.append(b"e")
+
+
+def _append_unknown(parts: list[bytes], value: object) -> None:
+    kind = type(value)
+    _append_sized(parts, b"x", f"{kind.__module__}.{kind.__qualname__}".encode("utf-8", "surrogatepass"))
+
+
+def _append_sized(parts: list[bytes], tag: bytes, data: bytes) -> None:
+    parts.append(b"%s%d:" % (tag, len(data)))
+    parts.append(data)
