@@ -1,0 +1,1 @@
+"""Capture for Anthropic's SDK: one middleware, on the SDK's own public seam."""

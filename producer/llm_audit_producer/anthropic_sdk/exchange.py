@@ -1,0 +1,146 @@
+"""One logical call over its HTTP attempts, and what the middleware keeps of it until the recorder reads it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from llm_audit_producer.anthropic_sdk import messages_api
+from llm_audit_producer.call import Call
+from llm_audit_producer.context import CallContext
+from llm_audit_schemas import request_id_at
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BASE_BYTES = 2048
+_HTTP_ERROR = 400
+
+
+@dataclass(slots=True, kw_only=True)
+class CallInProgress:
+    """A call from its first attempt on.
+
+    Attributes:
+        provider: The platform called.
+        action: What was called, as the SDK names it.
+        context: Who is asking.
+        body: The request's body, the SDK's own private copy.
+        streamed: Whether the answer was asked for as a stream.
+        sdk: Name and version of the SDK.
+        attempts: HTTP attempts so far.
+        failures: HTTP status or exception class of each failed attempt so far.
+    """
+
+    provider: str
+    action: str
+    context: CallContext
+    body: object
+    streamed: bool
+    sdk: str
+    attempts: int = 1
+    failures: list[str] = field(default_factory=list)
+    started_at: datetime = field(default_factory=lambda: _at(time.time_ns()))
+    started_monotonic_ns: int = field(default_factory=time.perf_counter_ns)
+    request_id: str = ""
+
+    def __post_init__(self) -> None:
+        self.request_id = request_id_at(self.started_at)
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the first attempt started."""
+        return round((time.perf_counter_ns() - self.started_monotonic_ns) / 1e6)
+
+    def as_call(self, status: str, latency_ms: int) -> Call:
+        """The call in the contract's terms, with everything that was known before an answer."""
+        call = Call(
+            request_id=self.request_id,
+            started_at=self.started_at,
+            provider=self.provider,
+            action=self.action,
+            status=status,
+            context=self.context,
+            latency_ms=latency_ms,
+            streamed=self.streamed,
+            attempts=self.attempts,
+            attempt_statuses=tuple(self.failures),
+            sdk=self.sdk,
+        )
+        messages_api.read_request(call, self.body)
+        return call
+
+
+@dataclass(slots=True, kw_only=True)
+class Answered:
+    """A call that ended in an HTTP response, its body still unread bytes."""
+
+    progress: CallInProgress
+    latency_ms: int
+    http_status: int
+    content: bytes
+    provider_request_id: str | None
+    api_key: str | None = field(repr=False)
+    sent_bytes: int = 0
+
+    @property
+    def request_id(self) -> str:
+        """Identity of the entry it will become."""
+        return self.progress.request_id
+
+    @property
+    def retained_bytes(self) -> int:
+        """Bytes of request and answer it holds on to, about."""
+        return _BASE_BYTES + self.sent_bytes + len(self.content)
+
+    def read(self) -> Call:
+        """The call, its answer read."""
+        failed = self.http_status >= _HTTP_ERROR
+        call = self.progress.as_call("error" if failed else "success", self.latency_ms)
+        call.http_status = self.http_status
+        call.provider_request_id = self.provider_request_id
+        call.api_key = self.api_key
+        try:
+            body: Any = json.loads(self.content)
+        except ValueError:
+            body = None
+        if failed:
+            messages_api.read_error(call, body)
+            call.error_type = call.error_type or f"http_{self.http_status}"
+        else:
+            messages_api.read_message(call, body)
+        return call
+
+
+@dataclass(slots=True, kw_only=True)
+class Broken:
+    """A call that ended in an exception instead of a response."""
+
+    progress: CallInProgress
+    latency_ms: int
+    error_type: str
+    error_message: str
+    aborted: bool
+    api_key: str | None = field(repr=False)
+
+    @property
+    def request_id(self) -> str:
+        """Identity of the entry it will become."""
+        return self.progress.request_id
+
+    @property
+    def retained_bytes(self) -> int:
+        """Bytes it holds on to, about; the request's size is not known when nothing was answered."""
+        return _BASE_BYTES
+
+    def read(self) -> Call:
+        """The call and what broke it."""
+        call = self.progress.as_call("aborted" if self.aborted else "error", self.latency_ms)
+        call.error_type = self.error_type
+        call.error_message = self.error_message
+        call.api_key = self.api_key
+        return call
+
+
+def _at(unix_ns: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=unix_ns // 1000)

@@ -1,0 +1,182 @@
+"""``Audit``: the one line a service adds, ``client = Anthropic().with_middleware(audit)``.
+
+The SDK runs a middleware once per HTTP attempt, inside its own retry loop, and an exception that a middleware raises
+reaches the caller. So everything here is guarded: a fault of ours is counted and said, and the call goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import Any
+
+import anthropic
+from anthropic import APIRequest, Middleware
+
+from llm_audit_producer import context
+from llm_audit_producer.anthropic_sdk import client_facts, messages_api
+from llm_audit_producer.anthropic_sdk.attempt import Attempt
+from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
+from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
+from llm_audit_producer.audit_logger import AuditLogger
+from llm_audit_producer.context import CallContext
+from llm_audit_producer.errors import UserRequiredError
+from llm_audit_producer.sinks import AuditSink
+
+_SDK = f"anthropic/{anthropic.__version__}"
+
+_ACTIONS = {"/v1/messages": "messages.create", "/v1/complete": "completions.create"}
+"""Paths that are model calls. Counting tokens, listing models and moving files ask no model anything."""
+
+_inside: ContextVar[int] = ContextVar("llm_audit_inside", default=0)
+"""Identity of the logger whose middleware is running, so that one added twice still makes one entry."""
+
+
+class Audit(Middleware):
+    """Captures every model call of the client it is given to.
+
+    Args:
+        audit_logger: The logger that records; a new one, set up from the environment, when not given.
+        sink: Where that new logger's entries go; Kafka when not given.
+        settings: Settings of that new logger, by name (see ``ProducerSettings``).
+
+    Raises:
+        AuditSettingsError: a setting cannot be used.
+    """
+
+    def __init__(
+        self, audit_logger: AuditLogger | None = None, *, sink: AuditSink | None = None, **settings: Any
+    ) -> None:
+        self.logger = audit_logger if audit_logger is not None else AuditLogger(sink, **settings)
+        self._parked = ParkedCalls(self.logger.record)
+        self.logger.every_few_seconds(self._parked.settle)
+        self._laid_over = context.NOBODY
+
+    def context(
+        self,
+        user_id: object = None,
+        *,
+        tenant: object = None,
+        session_id: object = None,
+        run_id: object = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> AbstractContextManager[CallContext]:
+        """Say who is asking, for every call within the block: see :meth:`AuditLogger.context`."""
+        return self.logger.context(
+            user_id, tenant=tenant, session_id=session_id, run_id=run_id, metadata=metadata
+        )
+
+    def on_behalf_of(self, user_id: object, **more: Any) -> Audit:
+        """A middleware of the same logger whose calls are this user's whatever the context says.
+
+        For one client per user: ``client = plain_client.with_middleware(audit.on_behalf_of("u-17"))``.
+        """
+        other = Audit(self.logger)
+        other._laid_over = context.describe(user_id, **more)
+        return other
+
+    def flush(self, timeout: float = 10.0) -> int:
+        """Wait until every entry so far is delivered: see :meth:`AuditLogger.flush`."""
+        return self.logger.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> int:
+        """Drain and stop: see :meth:`AuditLogger.close`."""
+        return self.logger.close(timeout)
+
+    # The SDK's seam
+
+    def handle(self, request: APIRequest, call_next: Callable[..., Any]) -> Any:
+        """One HTTP attempt of a synchronous client."""
+        attempt = self._begin(request, call_next)
+        if attempt is None:
+            return call_next(request)
+        token = _inside.set(id(self.logger))
+        try:
+            response = call_next(request)
+        except BaseException as error:
+            attempt.broke(error)
+            raise
+        finally:
+            _inside.reset(token)
+        if attempt.body_missing(response):
+            response.http_response.read()
+        attempt.answered(response)
+        return response
+
+    async def handle_async(self, request: APIRequest, call_next: Callable[..., Awaitable[Any]]) -> Any:
+        """One HTTP attempt of an asynchronous client."""
+        attempt = self._begin(request, call_next)
+        if attempt is None:
+            return await call_next(request)
+        token = _inside.set(id(self.logger))
+        try:
+            response = await call_next(request)
+        except BaseException as error:
+            attempt.broke(error)
+            raise
+        finally:
+            _inside.reset(token)
+        if attempt.body_missing(response):
+            await response.http_response.aread()
+        attempt.answered(response)
+        return response
+
+    def _begin(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | None:
+        """The attempt to capture, or ``None`` where there is nothing to capture.
+
+        Raises:
+            UserRequiredError: nobody is named and the settings require it; nothing was sent.
+        """
+        if not self.logger.enabled or _inside.get() == id(self.logger):
+            return None
+        try:
+            return self._attempt(request, call_next)
+        except UserRequiredError:
+            raise
+        except Exception as error:  # noqa: BLE001 - counted and said; the caller must not notice
+            self.logger.capture_failed(error)
+            return None
+
+    def _attempt(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | None:
+        action = _action_of(request)
+        if action is None:
+            return None
+        client = client_facts.find_client(call_next)
+        key = request.options.idempotency_key
+        progress = self._parked.resume(key) if request.retries_taken and key else None
+        if progress is None:
+            progress = self._new_call(request, action, client)
+        else:
+            progress.attempts += 1
+        self.logger.note_request_id(progress.request_id)
+        return Attempt(
+            self.logger,
+            self._parked,
+            progress,
+            client=client,
+            key=key,
+            may_retry=client_facts.retries_left(client, request.max_retries, request.retries_taken),
+        )
+
+    def _new_call(self, request: APIRequest, action: str, client: object | None) -> CallInProgress:
+        asking = context.current().within(self._laid_over)
+        asking = self.logger.attribute(asking, messages_api.requested_user(request.json))
+        return CallInProgress(
+            provider=client_facts.provider_of(client),
+            action=action,
+            context=asking,
+            body=request.json,
+            streamed=request.stream,
+            sdk=_SDK,
+            attempts=request.retries_taken + 1,
+        )
+
+
+def _action_of(request: APIRequest) -> str | None:
+    """What the request calls, in the SDK's own words; ``None`` where it is no model call."""
+    if request.method.lower() != "post" or request.stream:
+        return None
+    path, _, query = request.url.partition("?")
+    action = _ACTIONS.get(path)
+    return f"beta.{action}" if action and "beta=true" in query else action

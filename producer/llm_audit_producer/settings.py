@@ -1,0 +1,141 @@
+"""What can be set about a producer: by argument, or by environment variable, read when a producer is made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from llm_audit_producer.errors import AuditSettingsError
+from llm_audit_schemas import HashKey, InvalidHashKeyError, topics
+from llm_audit_schemas.errors import ContractError
+from llm_audit_schemas.kafka_connection import KafkaConnection
+
+logger = logging.getLogger("llm_audit_producer")
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerSettings:
+    """Everything that can be set about a producer; the README's table has each with its variable.
+
+    Attributes:
+        enabled: The one switch: false turns auditing off, and says so.
+        service: Name of this service, in every entry.
+        environment: Deployment environment, in every entry.
+        require_user: Refuse calls for which nobody is named, instead of recording them as unattributed.
+        retention_class: Retention policy the entries fall under.
+        hash_key: Key of the content hashes; without one nothing is kept of the content.
+        kafka: How to reach the cluster.
+        topic: Topic of the entries.
+        schema_registry: Address of a Confluent Schema Registry; the package's fixed schema id when not given.
+        price_overrides: File of negotiated prices.
+        queue_entries: Most calls that may wait for delivery.
+        queue_bytes: Most memory, in bytes, that waiting calls may hold.
+        metadata_bytes: Largest metadata, in bytes of JSON, that an entry carries.
+        drain_seconds: How long the end of the process may wait for delivery.
+    """
+
+    enabled: bool = True
+    service: str | None = None
+    environment: str | None = None
+    require_user: bool = False
+    retention_class: str = "standard"
+    hash_key: HashKey | None = None
+    kafka: KafkaConnection = field(default_factory=KafkaConnection)
+    topic: str = topics.ENTRIES
+    schema_registry: str | None = field(default=None, repr=False)
+    price_overrides: Path | None = None
+    queue_entries: int = 10_000
+    queue_bytes: int = 64 * 1024 * 1024
+    metadata_bytes: int = 16 * 1024
+    drain_seconds: float = 5.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> ProducerSettings:
+        """Settings from ``LLM_AUDIT_*`` variables, with ``overrides`` laid over them.
+
+        Raises:
+            AuditSettingsError: a variable has a value that cannot be used, or an override's name is unknown.
+        """
+        names = {item.name for item in fields(cls)}
+        if unknown := sorted(set(overrides) - names):
+            raise AuditSettingsError(
+                f"unknown setting {unknown[0]!r}; the settings are {', '.join(sorted(names))}"
+            )
+        given: dict[str, Any] = {}
+        for name, (variable, read) in VARIABLES.items():
+            text = environment.get(variable)
+            if text and name not in overrides:
+                given[name] = _read(variable, text, read)
+        try:
+            if "kafka" not in overrides:
+                given["kafka"] = KafkaConnection.from_environment(environment)
+            if "hash_key" not in overrides:
+                given["hash_key"] = _hash_key(environment)
+        except ContractError as error:
+            raise AuditSettingsError(str(error)) from error
+        return cls(**given, **overrides)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise ValueError("use 1 or 0")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError("use a whole number above 0")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError("use a number of seconds, 0 or more")
+    return number
+
+
+VARIABLES: Mapping[str, tuple[str, Any]] = {
+    "enabled": ("LLM_AUDIT_ENABLED", _boolean),
+    "service": ("LLM_AUDIT_SERVICE", str),
+    "environment": ("LLM_AUDIT_ENVIRONMENT", str),
+    "require_user": ("LLM_AUDIT_REQUIRE_USER", _boolean),
+    "retention_class": ("LLM_AUDIT_RETENTION_CLASS", str),
+    "topic": ("LLM_AUDIT_TOPIC", str),
+    "schema_registry": ("LLM_AUDIT_SCHEMA_REGISTRY", str),
+    "price_overrides": ("LLM_AUDIT_PRICE_OVERRIDES", Path),
+    "queue_entries": ("LLM_AUDIT_QUEUE_ENTRIES", _positive),
+    "queue_bytes": ("LLM_AUDIT_QUEUE_BYTES", _positive),
+    "metadata_bytes": ("LLM_AUDIT_METADATA_BYTES", _positive),
+    "drain_seconds": ("LLM_AUDIT_DRAIN_SECONDS", _seconds),
+}
+"""Environment variable of each plain setting, and how its text is read. The hash key and Kafka have their own."""
+
+
+def _read(variable: str, text: str, read: Any) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise AuditSettingsError(f"{variable} is {text!r}: {error}") from error
+
+
+def _hash_key(environment: Mapping[str, str]) -> HashKey | None:
+    """The key from ``LLM_AUDIT_HASH_KEY``, or from the file ``LLM_AUDIT_HASH_KEY_FILE`` names."""
+    if text := environment.get("LLM_AUDIT_HASH_KEY"):
+        return HashKey.parse(text)
+    path = environment.get("LLM_AUDIT_HASH_KEY_FILE")
+    if not path:
+        return None
+    try:
+        return HashKey.parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidHashKeyError(f"LLM_AUDIT_HASH_KEY_FILE {path!r} cannot be read: {error}") from error

@@ -1,0 +1,145 @@
+"""The direct PostgreSQL sink, for those who have no Kafka yet. The only producer file that knows PostgreSQL.
+
+It writes on the recorder's thread, one committed row per entry: simple, and some fifty times slower than the
+consumer's batches. While the database is away entries wait in the recorder's bounded queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from llm_audit_producer.errors import AuditSettingsError, SinkError
+from llm_audit_producer.sinks import DeliveryReports
+from llm_audit_schemas import AuditEntry
+from llm_audit_schemas.codec import entry_record
+from llm_audit_schemas.entry import FIELD_NAMES
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names its class in lower case
+
+logger = logging.getLogger("llm_audit_producer")
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+_JSON_COLUMNS = frozenset({"metadata", "details", "digest_salts"})
+
+
+class PostgresAuditStorage:
+    """Writes entries straight into ``llm_audit_log``, which ``llm-audit migrate`` makes.
+
+    Args:
+        dsn: libpq connection string. Its password is never printed.
+        connect_timeout: Seconds one attempt to connect may take.
+
+    Raises:
+        AuditSettingsError: psycopg2 is not installed.
+    """
+
+    def __init__(self, dsn: str, *, connect_timeout: int = 5) -> None:
+        try:
+            import psycopg2
+        except ImportError as error:
+            raise AuditSettingsError(
+                "PostgresAuditStorage needs psycopg2: pip install 'llm-audit-log[consumer]'"
+            ) from error
+        self._psycopg2 = psycopg2
+        self._dsn = dsn
+        self._connect_timeout = connect_timeout
+        self._connection: Connection | None = None
+        self._reports: DeliveryReports | None = None
+        self._closing = threading.Event()
+
+    def open(self, reports: DeliveryReports) -> None:
+        """Nothing yet: the first entry connects."""
+        self._reports = reports
+
+    def append(self, entry: AuditEntry) -> None:
+        """Write and commit one row; while the database is away, wait and try again until closed.
+
+        Raises:
+            SinkError: the database refuses the row itself, or the sink was closed while it waited.
+        """
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                self._insert(entry)
+                break
+            except (self._psycopg2.OperationalError, self._psycopg2.InterfaceError) as error:
+                self._disconnect()
+                logger.warning("llm-audit: PostgreSQL is away (%s); trying again", type(error).__name__)
+            except self._psycopg2.Error as error:
+                self._disconnect()
+                raise SinkError(
+                    "refused", f"PostgreSQL refuses the row: {error.pgcode} {type(error).__name__}"
+                ) from error
+            if self._closing.wait(wait):
+                raise SinkError("not_drained", "PostgreSQL stayed away until the end")
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+        if self._reports is not None:
+            self._reports.delivered(1)
+
+    def flush(self, timeout: float) -> int:  # noqa: ARG002 - every append commits
+        """Every append commits already."""
+        return 0
+
+    def close(self, timeout: float) -> int:  # noqa: ARG002 - every append commits
+        """Stop waiting for the database, and let go of the connection."""
+        self._closing.set()
+        self._disconnect()
+        return 0
+
+    def after_fork(self) -> PostgresAuditStorage:
+        """A sink with its own connection; the parent's stays the parent's."""
+        _abandoned.append(self._connection)  # closing it here would end the parent's session
+        return PostgresAuditStorage(self._dsn, connect_timeout=self._connect_timeout)
+
+    def query(
+        self, start: datetime | None = None, end: datetime | None = None, user_id: str | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """Rows of ``llm_audit_log`` by call start, oldest first, as mappings of column to value.
+
+        Args:
+            start: Earliest call start. From the beginning when not given.
+            end: First moment that is too late. To the end when not given.
+            user_id: Only this user's calls.
+        """
+        from psycopg2.extras import RealDictCursor
+
+        connection = self._psycopg2.connect(self._dsn, connect_timeout=self._connect_timeout)
+        try:
+            with connection, connection.cursor("llm_audit_query", cursor_factory=RealDictCursor) as cursor:
+                cursor.execute(_sql("postgres_query.sql"), {"start": start, "end": end, "user_id": user_id})
+                yield from cursor
+        finally:
+            connection.close()
+
+    def _insert(self, entry: AuditEntry) -> None:
+        if self._connection is None:
+            self._connection = self._psycopg2.connect(
+                self._dsn, connect_timeout=self._connect_timeout, application_name="llm-audit-producer"
+            )
+        record = entry_record(entry)
+        with self._connection, self._connection.cursor() as cursor:
+            cursor.execute(_insert_statement(), record)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _insert_statement() -> str:
+    placeholders = [f"%({name})s::jsonb" if name in _JSON_COLUMNS else f"%({name})s" for name in FIELD_NAMES]
+    return _sql("postgres_insert.sql").format(columns=", ".join(FIELD_NAMES), values=", ".join(placeholders))
+
+
+def _sql(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+_abandoned: list[Connection | None] = []

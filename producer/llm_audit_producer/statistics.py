@@ -1,0 +1,76 @@
+"""What the producer counted of its own work. Every entry ends in exactly one of delivered or lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsSnapshot:
+    """The counters at one moment, since the producer started.
+
+    Attributes:
+        captured: Calls seen.
+        delivered: Entries the sink has acknowledged.
+        lost: Entries that will never arrive, by reason.
+        unattributed: Calls for which nobody was named.
+        capture_errors: Faults inside the capture itself, by exception class; the calls were not disturbed.
+        queued: Entries waiting now.
+    """
+
+    captured: int
+    delivered: int
+    lost: Mapping[str, int]
+    unattributed: int
+    capture_errors: Mapping[str, int]
+    queued: int
+
+    @property
+    def lost_total(self) -> int:
+        """Entries that will never arrive, whatever the reason."""
+        return sum(self.lost.values())
+
+
+class Statistics:
+    """Thread-safe counters.
+
+    The lock is reentrant: a stream that is garbage-collected may be counted while this very thread counts.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._counts: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._capture_errors: Counter[str] = Counter()
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to ``captured``, ``delivered`` or ``unattributed``."""
+        with self._lock:
+            self._counts[name] += by
+
+    def count_lost(self, reason: str, by: int = 1) -> None:
+        """Count entries that will never arrive."""
+        with self._lock:
+            self._lost[reason] += by
+
+    def count_capture_error(self, error: BaseException) -> bool:
+        """Count a fault in the capture; true the first time this class of fault is seen."""
+        name = type(error).__name__
+        with self._lock:
+            self._capture_errors[name] += 1
+            return self._capture_errors[name] == 1
+
+    def snapshot(self, queued: int) -> StatisticsSnapshot:
+        """The counters now."""
+        with self._lock:
+            return StatisticsSnapshot(
+                captured=self._counts["captured"],
+                delivered=self._counts["delivered"],
+                lost=dict(self._lost),
+                unattributed=self._counts["unattributed"],
+                capture_errors=dict(self._capture_errors),
+                queued=queued,
+            )
