@@ -6,16 +6,36 @@ Every method that the middleware calls is guarded: a fault here is counted and s
 from __future__ import annotations
 
 import asyncio
+from enum import Enum, auto
 from typing import Any
 
 from llm_audit_producer.anthropic_sdk import client_facts
-from llm_audit_producer.anthropic_sdk.exchange import Answered, Broken, CallInProgress
+from llm_audit_producer.anthropic_sdk.body_watch import (
+    BodyWatch,
+    watch_body,
+    watch_events,
+    watch_events_async,
+)
+from llm_audit_producer.anthropic_sdk.exchange import Answered, Broken, CallInProgress, Watched
 from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.call import Captured
 
 _HTTP_ERROR = 400
 _LEFT_BY_CALLER = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
+
+
+class Body(Enum):
+    """What is to become of a response's body."""
+
+    READ = auto()
+    """It is here already."""
+    FOR_CALLER = auto()
+    """The caller will read it, so it is watched."""
+    ERROR_TO_READ = auto()
+    """It holds the error that the SDK is about to read and raise."""
+    RETRIED = auto()
+    """Nobody will read it."""
 
 
 class Attempt:
@@ -65,17 +85,21 @@ class Attempt:
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
 
-    def body_missing(self, response: Any) -> bool:
-        """Whether an error's body must still be read, as the SDK itself does before it raises."""
+    def expects(self, response: Any) -> Body:
+        """What is to become of the response's body, which the SDK may have read already or not."""
         try:
             raw = _raw(response)
-            return bool(raw.status_code >= _HTTP_ERROR and not raw.is_closed and not self._is_retried(raw))
+            if raw.is_closed:
+                return Body.READ
+            if raw.status_code < _HTTP_ERROR:
+                return Body.FOR_CALLER
+            return Body.RETRIED if self._is_retried(raw) else Body.ERROR_TO_READ
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
-            return False
+            return Body.READ
 
     def answered(self, response: Any) -> None:
-        """The attempt got an HTTP response, whatever its status."""
+        """The attempt got an HTTP response whose body has been read, or never will be."""
         try:
             raw = _raw(response)
             failed = raw.status_code >= _HTTP_ERROR
@@ -83,15 +107,51 @@ class Attempt:
                 Answered(
                     progress=self._progress,
                     latency_ms=self._progress.elapsed_ms(),
-                    http_status=raw.status_code,
                     content=raw.content if raw.is_closed else b"",
-                    provider_request_id=raw.headers.get("request-id"),
-                    api_key=_api_key(raw.request),
-                    sent_bytes=int(raw.request.headers.get("content-length") or 0),
+                    **_facts_of(raw),
                 ),
                 failure=str(raw.status_code) if failed else None,
                 retried=failed and self._is_retried(raw),
             )
+        except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
+            self._logger.capture_failed(fault)
+
+    def watch(self, response: Any, *, asynchronous: bool) -> BodyWatch | None:
+        """Watch the body that the caller is about to read; the call ends with it. ``None`` where that failed."""
+        try:
+            raw = _raw(response)
+            facts = _facts_of(raw)
+
+            def ended(watch: BodyWatch) -> None:
+                try:
+                    self._logger.record(
+                        Watched(
+                            progress=self._progress,
+                            latency_ms=self._progress.elapsed_ms(),
+                            watch=watch,
+                            content_type=raw_content_type,
+                            content_encoding=raw_content_encoding,
+                            **facts,
+                        )
+                    )
+                except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
+                    self._logger.capture_failed(fault)
+
+            raw_content_type = raw.headers.get("content-type", "")
+            raw_content_encoding = raw.headers.get("content-encoding", "")
+            watch = BodyWatch(self._progress.started_monotonic_ns, ended)
+            watch_body(raw, watch, asynchronous=asynchronous)
+            return watch
+        except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
+            self._logger.capture_failed(fault)
+            return None
+
+    def watch_events(self, stream: Any, watch: BodyWatch, *, asynchronous: bool) -> None:
+        """Note, too, whether the caller takes the stream's last event: the SDK keeps its iterator in one attribute."""
+        try:
+            watched = watch_events_async if asynchronous else watch_events
+            stream._iterator = watched(stream._iterator, watch)
+            watch.events_watched = True
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
 
@@ -111,6 +171,16 @@ class Attempt:
 def _raw(response: Any) -> Any:
     """The HTTP response, within the SDK's wrapper or (``cast_to`` a response class) bare."""
     return getattr(response, "http_response", response)
+
+
+def _facts_of(raw: Any) -> dict[str, Any]:
+    """What every ending with an HTTP response knows."""
+    return {
+        "http_status": raw.status_code,
+        "provider_request_id": raw.headers.get("request-id"),
+        "api_key": _api_key(raw.request),
+        "sent_bytes": int(raw.request.headers.get("content-length") or 0),
+    }
 
 
 def _api_key(http_request: Any) -> str | None:

@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from llm_audit_producer.anthropic_sdk import messages_api
+from llm_audit_producer.anthropic_sdk.body_watch import BodyWatch
+from llm_audit_producer.anthropic_sdk.event_stream import decompress, read_events
+from llm_audit_producer.anthropic_sdk.stream_fold import FoldedStream
 from llm_audit_producer.call import Call
 from llm_audit_producer.context import CallContext
 from llm_audit_schemas import request_id_at
@@ -140,6 +143,74 @@ class Broken:
         call.error_message = self.error_message
         call.api_key = self.api_key
         return call
+
+
+@dataclass(slots=True, kw_only=True)
+class Watched:
+    """A call whose answer's body was read by the caller, or not, while it was watched."""
+
+    progress: CallInProgress
+    latency_ms: int
+    http_status: int
+    watch: BodyWatch
+    content_type: str
+    content_encoding: str
+    provider_request_id: str | None
+    api_key: str | None = field(repr=False)
+    sent_bytes: int = 0
+
+    @property
+    def request_id(self) -> str:
+        """Identity of the entry it will become."""
+        return self.progress.request_id
+
+    @property
+    def retained_bytes(self) -> int:
+        """Bytes of request and answer it holds on to, about."""
+        return _BASE_BYTES + self.sent_bytes + self.watch.kept_bytes
+
+    def read(self) -> Call:
+        """The call, as far as its answer came."""
+        call = self.progress.as_call("success", self.latency_ms)
+        call.http_status = self.http_status
+        call.provider_request_id = self.provider_request_id
+        call.api_key = self.api_key
+        complete = self._read_events(call) if self.progress.streamed else self._read_whole(call)
+        if call.status == "success" and not complete:
+            call.status = "aborted"
+            call.error_type = self._why_incomplete()
+            if self.watch.error is not None:
+                call.error_message = str(self.watch.error)
+        return call
+
+    def _read_events(self, call: Call) -> bool:
+        """Take what the events said; true when the caller had the whole answer."""
+        folded = FoldedStream()
+        for event in read_events(self.watch.chunks, self.content_type, self.content_encoding):
+            folded.add(event)
+        messages_api.read_message(call, folded.result())
+        if folded.first_token_ms is not None:
+            call.time_to_first_token_ms = round(folded.first_token_ms)
+        if folded.error is not None:
+            call.status = "error"
+            messages_api.read_error(call, folded.error)
+            call.error_type = call.error_type or "error"
+        taken = self.watch.exhausted or self.watch.last_event_taken or not self.watch.events_watched
+        return folded.complete and taken and self.watch.error is None
+
+    def _read_whole(self, call: Call) -> bool:
+        """Take what a body that is no stream says; true when all of it was read."""
+        body = decompress(b"".join(data for _time, data in self.watch.chunks), self.content_encoding)
+        try:
+            messages_api.read_message(call, json.loads(body))
+        except ValueError:
+            return False
+        return True
+
+    def _why_incomplete(self) -> str:
+        if self.watch.error is not None:
+            return type(self.watch.error).__name__
+        return "truncated_stream" if self.watch.exhausted else "closed_early"
 
 
 def _at(unix_ns: int) -> datetime:

@@ -10,7 +10,6 @@ from typing import Any
 
 from llm_audit_producer.call import ABSENT, Call, Tokens
 
-
 _CACHE_WRITES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 _USAGE_MEMBERS = frozenset(
     {

@@ -16,7 +16,7 @@ from anthropic import APIRequest, Middleware
 
 from llm_audit_producer import context
 from llm_audit_producer.anthropic_sdk import client_facts, messages_api
-from llm_audit_producer.anthropic_sdk.attempt import Attempt
+from llm_audit_producer.anthropic_sdk.attempt import Attempt, Body
 from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
 from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
 from llm_audit_producer.audit_logger import AuditLogger
@@ -99,7 +99,13 @@ class Audit(Middleware):
             raise
         finally:
             _inside.reset(token)
-        if attempt.body_missing(response):
+        body = attempt.expects(response)
+        if body is Body.FOR_CALLER:
+            watch = attempt.watch(response, asynchronous=False)
+            if watch is not None and _has_events(request, response):
+                attempt.watch_events(response.parse(), watch, asynchronous=False)
+            return response
+        if body is Body.ERROR_TO_READ:
             response.http_response.read()
         attempt.answered(response)
         return response
@@ -117,7 +123,13 @@ class Audit(Middleware):
             raise
         finally:
             _inside.reset(token)
-        if attempt.body_missing(response):
+        body = attempt.expects(response)
+        if body is Body.FOR_CALLER:
+            watch = attempt.watch(response, asynchronous=True)
+            if watch is not None and _has_events(request, response):
+                attempt.watch_events(await response.parse(), watch, asynchronous=True)
+            return response
+        if body is Body.ERROR_TO_READ:
             await response.http_response.aread()
         attempt.answered(response)
         return response
@@ -173,10 +185,25 @@ class Audit(Middleware):
         )
 
 
+def _has_events(request: APIRequest, response: Any) -> bool:
+    """Whether the SDK makes a stream of events of the response; making it early reads nothing, and it is kept."""
+    return request.stream and hasattr(response, "parse")
+
+
 def _action_of(request: APIRequest) -> str | None:
     """What the request calls, in the SDK's own words; ``None`` where it is no model call."""
-    if request.method.lower() != "post" or request.stream:
+    if request.method.lower() != "post":
         return None
     path, _, query = request.url.partition("?")
     action = _ACTIONS.get(path)
+    if action == "messages.create":
+        action = f"messages.{_helper_of(request)}"
     return f"beta.{action}" if action and "beta=true" in query else action
+
+
+def _helper_of(request: APIRequest) -> str:
+    """The SDK's method, as its own telemetry headers tell it."""
+    headers = {name.lower(): value for name, value in request.headers.items() if isinstance(value, str)}
+    if headers.get("x-stainless-helper-method") == "stream" or "x-stainless-stream-helper" in headers:
+        return "stream"
+    return "parse" if "messages.parse" in headers.get("x-stainless-helper", "") else "create"
