@@ -30,6 +30,14 @@ class DatabaseUnavailableError(AuditConsumerError):
     exit_code = 3
 
 
+class RetryableStoreError(DatabaseUnavailableError):
+    """A batch was rolled back for a cause that passes: a lost connection, a timeout, a full disk, a deadlock."""
+
+
+class UnstorableRowError(AuditConsumerError):
+    """PostgreSQL refuses a value in the batch; it was rolled back, and one of its rows is the cause."""
+
+
 class BrokerUnavailableError(AuditConsumerError):
     """Kafka does not answer, or refuses the connection."""
 

@@ -6,7 +6,8 @@ Invariants:
 - One thread assigns sequences, in the order in which it takes entries, so an entry's place is also its order on the
   topic. An entry that was lost before it got there uses up a sequence all the same: the hole is how an auditor
   learns of it.
-- Everything costly (reading the answer, hashing, pricing, encoding) happens on that thread.
+- Everything costly (opening the sink, reading the answer, hashing, pricing, encoding) happens on that thread.
+- The book always adds up: captured = delivered + lost + what is still out, and closing leaves nothing out.
 - After fork the child starts anew: its own producer_id, its own queue, its own sink. What was queued at that moment
   is the parent's, and stays there.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -23,7 +25,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from llm_audit_producer.call import Call, Captured
-from llm_audit_producer.errors import SinkError
+from llm_audit_producer.errors import AuditSettingsError, SinkError
+from llm_audit_producer.faults import where
 from llm_audit_producer.sinks import AuditSink
 from llm_audit_producer.statistics import Statistics, StatisticsSnapshot
 from llm_audit_schemas import AuditEntry, new_producer_id
@@ -38,6 +41,11 @@ Tick = Callable[[bool], None]
 
 _STOP = object()
 _TICK_SECONDS = 5.0
+_LOSS_LOG_INTERVAL_SECONDS = 10.0
+_REFUSALS = {
+    "queue_full": "raise queue_entries or queue_bytes, or look at why delivery is slow",
+    "closed": "it ended after the producer was closed; close it when no call runs any more",
+}
 
 
 class _Flush:
@@ -77,7 +85,7 @@ class Recorder:
         _recorders.add(self)
         atexit.register(_close_at_exit, weakref.ref(self))
 
-    def _start_anew(self) -> None:
+    def _start_anew(self, *, closed: bool = False) -> None:
         self.producer_id = new_producer_id()
         self.statistics_counters = Statistics()
         # Reentrant, because a garbage-collected stream may submit while this very thread submits.
@@ -88,7 +96,10 @@ class Recorder:
         self._skipped_sequences = 0
         self._sequence = 0
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._opened = False
+        self._closed = closed
+        self._given_up = False
+        self._next_loss_log: dict[str, float] = {}
 
     def every_few_seconds(self, tick: Tick) -> None:
         """Have ``tick`` called every few seconds while calls are being recorded, and at the end."""
@@ -97,24 +108,23 @@ class Recorder:
     def wake(self) -> None:
         """Make sure that ticks come, though nothing was submitted yet."""
         with self._lock:
-            if self._thread is None and not self._closed:
-                self._start_thread()
+            if not self._closed:
+                self._ensure_thread()
 
     def submit(self, captured: Captured) -> bool:
         """Take a call; false when it is lost because the queue is full or the producer is closed."""
+        size = captured.retained_bytes
         with self._lock:
-            self.statistics_counters.count("captured")
-            reason = self._refusal(captured.retained_bytes)
+            reason = self._refusal(size)
             if reason is None:
-                self._bytes_in += captured.retained_bytes
-                self._queue.put(captured)
-                if self._thread is None:
-                    self._start_thread()
+                self.statistics_counters.count("captured")
+                self._bytes_in += size
+                self._queue.put((captured, size))
+                self._ensure_thread()
                 return True
             self._skipped_sequences += 1
-        self.lost(
-            captured.request_id, reason, "raise queue_entries or queue_bytes, or look at why delivery is slow"
-        )
+            count = self.statistics_counters.count_refused(reason)
+        self._say_lost(captured.request_id, reason, _REFUSALS[reason], count)
         return False
 
     def _refusal(self, size: int) -> str | None:
@@ -127,34 +137,35 @@ class Recorder:
         """Wait up to ``timeout`` seconds until every call so far is delivered or lost; returns how many are not."""
         deadline = time.monotonic() + timeout
         with self._lock:
+            if self._closed:
+                return 0  # closing reported every entry
             if self._thread is None:
-                return 0
+                return self._queue.qsize()
             mark = _Flush()
             self._queue.put(mark)
         if not mark.reached.wait(timeout):
             return max(1, self._queue.qsize())
-        return self._sink.flush(max(0.0, deadline - time.monotonic()))
+        return self._sink.flush(max(0.0, deadline - time.monotonic())) if self._opened else 0
 
     def close(self, timeout: float | None = None) -> int:
         """Drain within ``timeout`` seconds, then stop. Returns how many entries could not be drained; they are counted.
 
         Closing twice does nothing.
         """
+        deadline = time.monotonic() + (self._drain_seconds if timeout is None else timeout)
         with self._lock:
             if self._closed:
                 return 0
             self._tick(closing=True)
             self._closed = True
             thread = self._thread
-        if thread is None:
-            return 0
-        deadline = time.monotonic() + (self._drain_seconds if timeout is None else timeout)
-        self._queue.put(_STOP)
-        thread.join(max(0.0, deadline - time.monotonic()))
-        undelivered = self._count_undrained() if thread.is_alive() else 0
-        undelivered += self._sink.close(max(0.0, deadline - time.monotonic()))
+        if thread is not None:
+            self._queue.put(_STOP)
+            thread.join(max(0.0, deadline - time.monotonic()))
+            self._given_up = True
+        self._close_sink(max(0.0, deadline - time.monotonic()))
+        undelivered = self.statistics_counters.settle("not_drained")
         if undelivered:
-            self.statistics_counters.count_lost("not_drained", undelivered)
             logger.error(
                 "llm-audit: %d audit entries could not be delivered before the end; the broker or database did not "
                 "take them in time (producer_id %s)",
@@ -163,15 +174,13 @@ class Recorder:
             )
         return undelivered
 
-    def _count_undrained(self) -> int:
-        count = 1  # the one the thread is stuck on
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except Empty:
-                self._queue.put(_STOP)
-                return count
-            count += item is not _STOP and not isinstance(item, _Flush)
+    def _close_sink(self, timeout: float) -> None:
+        if not self._opened:
+            return
+        try:
+            self._sink.close(timeout)
+        except Exception as error:
+            logger.error("llm-audit: the sink could not be closed: %s", where(error))  # noqa: TRY400 - no words of it
 
     def statistics(self) -> StatisticsSnapshot:
         """The counters now."""
@@ -181,30 +190,48 @@ class Recorder:
 
     def delivered(self, count: int) -> None:
         """``count`` entries are safe."""
-        self.statistics_counters.count("delivered", count)
+        self.statistics_counters.count_delivered(count)
 
     def lost(self, request_id: str, reason: str, message: str) -> None:
-        """An entry will never arrive: count it and say so; the first of each reason at error level."""
-        first = reason not in self.statistics_counters.snapshot(0).lost
-        self.statistics_counters.count_lost(reason)
+        """An entry will never arrive: count it and say so."""
+        count = self.statistics_counters.count_lost(reason)
+        if count:
+            self._say_lost(request_id, reason, message, count)
+
+    def _say_lost(self, request_id: str, reason: str, message: str, count: int) -> None:
+        """The first of each reason at error level, then one line in a while: an overload must not flood the log."""
+        now = time.monotonic()
+        if now < self._next_loss_log.get(reason, 0.0):
+            return
+        self._next_loss_log[reason] = now + _LOSS_LOG_INTERVAL_SECONDS
         logger.log(
-            logging.ERROR if first else logging.WARNING,
-            "llm-audit: audit entry %s is lost (%s): %s",
+            logging.ERROR if count == 1 else logging.WARNING,
+            "llm-audit: audit entry %s is lost (%s, %d so far): %s",
             request_id,
             reason,
+            count,
             message,
         )
 
     # The recorder's own thread
 
-    def _start_thread(self) -> None:
-        self._sink.open(self)
-        self._thread = threading.Thread(target=self._run, name="llm-audit-recorder", daemon=True)
-        self._thread.start()
+    def _ensure_thread(self) -> None:
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._run, name="llm-audit-recorder", daemon=True)
+        try:
+            thread.start()
+        except (
+            RuntimeError
+        ):  # the interpreter is ending, or the machine has no thread left; closing counts the loss
+            logger.error("llm-audit: no thread can be started now, so audit entries wait")  # noqa: TRY400 - said whole
+            return
+        self._thread = thread
+        _close_with_worker_process(self)
 
     def _run(self) -> None:
         next_tick = time.monotonic() + _TICK_SECONDS
-        while True:
+        while not self._given_up:
             if time.monotonic() >= next_tick:
                 self._tick(closing=False)
                 next_tick = time.monotonic() + _TICK_SECONDS
@@ -217,7 +244,9 @@ class Recorder:
             if isinstance(item, _Flush):
                 item.reached.set()
             else:
-                self._record(item)  # type: ignore[arg-type]  # only Captured is left
+                captured, size = item  # type: ignore[misc]  # only submit's pair is left
+                self._record(captured)
+                self._bytes_out += size
 
     def _record(self, captured: Captured) -> None:
         with self._lock:
@@ -226,15 +255,27 @@ class Recorder:
             sequence = self._sequence
             self._sequence += 1
         try:
-            self._sink.append(self._build_entry(captured.read(), self.producer_id, sequence))
-        except SinkError as error:
-            self.lost(captured.request_id, error.reason, str(error))
+            entry = self._build_entry(captured.read(), self.producer_id, sequence)
         except Exception as error:
             self.lost(captured.request_id, "capture_error", f"{type(error).__name__} while making the entry")
             if self.statistics_counters.count_capture_error(error):
-                logger.exception("llm-audit: an entry could not be made; please report this")
-        finally:
-            self._bytes_out += captured.retained_bytes
+                logger.error("llm-audit: an entry could not be made; please report this: %s", where(error))  # noqa: TRY400
+            return
+        self._hand_over(entry)
+
+    def _hand_over(self, entry: AuditEntry) -> None:
+        """Give an entry to the sink, which is opened first; one that cannot be opened is tried again next time."""
+        try:
+            if not self._opened:
+                self._sink.open(self)
+                self._opened = True
+            self._sink.append(entry)
+        except SinkError as error:
+            self.lost(entry.request_id, error.reason, str(error))
+        except AuditSettingsError as error:
+            self.lost(entry.request_id, "sink_unusable", str(error))
+        except BaseException as error:  # noqa: BLE001 - whatever a sink does, the entries after this one go on
+            self.lost(entry.request_id, "sink_error", f"the sink failed: {where(error)}")
 
     def _tick(self, *, closing: bool) -> None:
         for tick in self._ticks:
@@ -242,11 +283,12 @@ class Recorder:
                 tick(closing)
             except Exception as error:
                 if self.statistics_counters.count_capture_error(error):
-                    logger.exception("llm-audit: unfinished calls could not be settled; please report this")
+                    logger.error("llm-audit: unfinished calls could not be settled: %s", where(error))  # noqa: TRY400
 
     def _after_fork(self) -> None:
-        self._sink = self._sink.after_fork()
-        self._start_anew()
+        sink = self._sink
+        self._start_anew(closed=self._closed)
+        self._sink = sink.after_fork()
 
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
@@ -254,7 +296,24 @@ _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 def _reset_recorders_in_child() -> None:
     for recorder in list(_recorders):
-        recorder._after_fork()
+        try:
+            recorder._after_fork()
+        except Exception as error:
+            logger.error("llm-audit: a forked child cannot use its producer: %s", where(error))  # noqa: TRY400
+
+
+def _close_with_worker_process(recorder: Recorder) -> None:
+    """Have a ``multiprocessing`` worker drain at its end too: it ends without Python's exit handlers.
+
+    Only once it records something, since such a worker forgets the finalizers that it was born with.
+    """
+    if "multiprocessing.process" not in sys.modules:
+        return
+    from multiprocessing import parent_process
+    from multiprocessing.util import Finalize
+
+    if parent_process() is not None:
+        Finalize(None, _close_at_exit, args=(weakref.ref(recorder),), exitpriority=0)
 
 
 def _close_at_exit(reference: weakref.ref[Recorder]) -> None:

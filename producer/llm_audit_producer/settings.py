@@ -56,7 +56,7 @@ class ProducerSettings:
     drain_seconds: float = 5.0
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], **overrides: Any) -> ProducerSettings:
+    def from_environment(cls, variables: Mapping[str, str], /, **overrides: Any) -> ProducerSettings:
         """Settings from ``LLM_AUDIT_*`` variables, with ``overrides`` laid over them.
 
         Raises:
@@ -69,14 +69,14 @@ class ProducerSettings:
             )
         given: dict[str, Any] = {}
         for name, (variable, read) in VARIABLES.items():
-            text = environment.get(variable)
+            text = variables.get(variable)
             if text and name not in overrides:
                 given[name] = _read(variable, text, read)
         try:
             if "kafka" not in overrides:
-                given["kafka"] = KafkaConnection.from_environment(environment)
+                given["kafka"] = KafkaConnection.from_environment(variables)
             if "hash_key" not in overrides:
-                given["hash_key"] = _hash_key(environment)
+                given["hash_key"] = _hash_key(variables)
         except ContractError as error:
             raise AuditSettingsError(str(error)) from error
         return cls(**given, **overrides)
@@ -128,11 +128,11 @@ def _read(variable: str, text: str, read: Any) -> Any:
         raise AuditSettingsError(f"{variable} is {text!r}: {error}") from error
 
 
-def _hash_key(environment: Mapping[str, str]) -> HashKey | None:
+def _hash_key(variables: Mapping[str, str]) -> HashKey | None:
     """The key from ``LLM_AUDIT_HASH_KEY``, or from the file ``LLM_AUDIT_HASH_KEY_FILE`` names."""
-    if text := environment.get("LLM_AUDIT_HASH_KEY"):
+    if text := variables.get("LLM_AUDIT_HASH_KEY"):
         return HashKey.parse(text)
-    path = environment.get("LLM_AUDIT_HASH_KEY_FILE")
+    path = variables.get("LLM_AUDIT_HASH_KEY_FILE")
     if not path:
         return None
     try:

@@ -45,16 +45,47 @@ class Statistics:
         self._counts: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._capture_errors: Counter[str] = Counter()
+        self._settled = False
 
     def count(self, name: str, by: int = 1) -> None:
-        """Add to ``captured``, ``delivered`` or ``unattributed``."""
+        """Add to ``captured`` or ``unattributed``."""
         with self._lock:
             self._counts[name] += by
 
-    def count_lost(self, reason: str, by: int = 1) -> None:
-        """Count entries that will never arrive."""
+    def count_delivered(self, by: int) -> None:
+        """Count entries that are safe; a report that comes after :meth:`settle` is too late to count."""
         with self._lock:
-            self._lost[reason] += by
+            if not self._settled:
+                self._counts["delivered"] += by
+
+    def count_refused(self, reason: str) -> int:
+        """Count a call that was seen and lost at once; returns how many that reason has now."""
+        with self._lock:
+            self._counts["captured"] += 1
+            self._lost[reason] += 1
+            return self._lost[reason]
+
+    def count_lost(self, reason: str) -> int:
+        """Count an entry that will never arrive.
+
+        Returns how many that reason has now; 0 after :meth:`settle`, which counted the entry already.
+        """
+        with self._lock:
+            if self._settled:
+                return 0
+            self._lost[reason] += 1
+            return self._lost[reason]
+
+    def settle(self, reason: str) -> int:
+        """Close the book: what was captured and never reported is lost for ``reason``; returns how much that is."""
+        with self._lock:
+            if self._settled:
+                return 0
+            self._settled = True
+            unreported = max(0, self._counts["captured"] - self._counts["delivered"] - self._lost.total())
+            if unreported:
+                self._lost[reason] += unreported
+            return unreported
 
     def count_capture_error(self, error: BaseException) -> bool:
         """Count a fault in the capture; true the first time this class of fault is seen."""

@@ -5,19 +5,22 @@ Hashes are taken over this form, so its rules are part of the contract and carry
     null -> n;   true/false -> t; / f;   integer -> i<hex digits>;   float -> d<shortest repr>;
     text -> s<byte length>:<UTF-8>   bytes -> b<length>:<bytes>
     list -> l<items>e   object -> o<key text, value, ...>e, keys sorted by their UTF-8 bytes
-    anything else -> x<length>:<its type's qualified name>
+    anything else, what is nested deeper than 64 levels, and an object inside itself
+        -> x<length>:<its type's qualified name>
 
-Every item says its own length or end, so two different contents cannot share a form. It is not JSON because
+Every item says its own length or end, so two different contents cannot share a form as long as they are made of the
+kinds above; of anything else only the type is told apart, and of keys only their text. It is not JSON because
 escaping and sorting JSON costs several times the hash itself on a long prompt, and because JSON has no form for
 bytes, NaN or a file handle, and this must never fail on any block type.
 
-Equal content gets an equal form before that: a plain string is the one text block the API takes it for, and
-an object's null members and ``cache_control`` (a hint for the transport, moved from turn to turn) are left out.
+Equal content gets an equal form before that: a plain string is the one text block the API takes it for, a tuple is
+a list, an SDK's own model object is the object it dumps to, and an object's null members and ``cache_control`` (a
+hint for the transport, moved from turn to turn) are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 VERSION = 1
 """Version of the canonical form, stored with every hash."""
@@ -35,8 +38,12 @@ def canonical_input(messages: object) -> bytes:
     """The canonical form of the input: a list of messages, or the one text that a lone user message holds."""
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
-    if isinstance(messages, Iterable) and not isinstance(messages, bytes | bytearray | Mapping):
-        return encode([_message(message) for message in messages])
+    # An iterator is left alone: to read it would take the messages from the caller.
+    if isinstance(messages, Iterable) and not isinstance(messages, bytes | bytearray | Mapping | Iterator):
+        try:
+            messages = [_message(message) for message in messages]
+        except Exception:  # noqa: BLE001 - an iterable that breaks still gets a form
+            return encode(messages)
     return encode(messages)
 
 
@@ -48,7 +55,7 @@ def canonical_output(content: object) -> bytes:
 def encode(value: object) -> bytes:
     """The canonical form of any value; never fails."""
     parts: list[bytes] = []
-    _append(parts, value, _MAX_DEPTH)
+    _append(parts, value, _MAX_DEPTH, set())
     return b"".join(parts)
 
 
@@ -62,56 +69,75 @@ def _blocks(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _append(parts: list[bytes], value: object, depth: int) -> None:
+def _append(parts: list[bytes], value: object, depth: int, open_ids: set[int]) -> None:
+    """Append a value's form; ``open_ids`` are the objects that contain it, for one may contain itself."""
     if isinstance(value, str):
-        _append_sized(parts, b"s", value.encode("utf-8", "surrogatepass"))
+        _append_sized(parts, b"s", str.encode(value, "utf-8", "surrogatepass"))
     elif value is None:
         parts.append(b"n;")
     elif isinstance(value, bool):
         parts.append(b"t;" if value else b"f;")
     elif isinstance(value, int):
-        parts.append(b"i%x;" % value if value >= 0 else b"i-%x;" % -value)
+        number = int(value)
+        parts.append(b"i%x;" % number if number >= 0 else b"i-%x;" % -number)
     elif isinstance(value, float):
         parts.append(b"d%s;" % float.__repr__(value).encode())
-    elif isinstance(value, bytes | bytearray | memoryview):
+    elif isinstance(value, bytes | bytearray):
         _append_sized(parts, b"b", bytes(value))
-    elif depth <= 0:
+    elif depth <= 0 or id(value) in open_ids:
         _append_unknown(parts, value)
     else:
-        _append_nested(parts, value, depth - 1)
+        begun = len(parts)
+        open_ids.add(id(value))
+        try:
+            _append_nested(parts, value, depth - 1, open_ids)
+        except Exception:  # noqa: BLE001 - an object that breaks when it is looked at still gets a form
+            del parts[begun:]
+            _append_unknown(parts, value)
+        open_ids.discard(id(value))
 
 
-def _append_nested(parts: list[bytes], value: object, depth: int) -> None:
+def _append_nested(parts: list[bytes], value: object, depth: int, open_ids: set[int]) -> None:
     if isinstance(value, Mapping):
-        _append_object(parts, value, depth)
+        _append_object(parts, value, depth, open_ids)
     elif isinstance(value, list | tuple):
         parts.append(b"l")
         for item in value:
-            _append(parts, item, depth)
+            _append(parts, item, depth, open_ids)
         parts.append(b"e")
+    elif isinstance(value, memoryview):
+        _append_sized(parts, b"b", bytes(value))
     elif callable(dump := getattr(value, "model_dump", None)):  # an SDK's own model object
-        try:
-            dumped = dump()
-        except Exception:  # noqa: BLE001 - a model that cannot be dumped still gets a form
-            _append_unknown(parts, value)
-        else:
-            _append(parts, dumped, depth)
+        _append(parts, dump(), depth, open_ids)
     else:
         _append_unknown(parts, value)
 
 
-def _append_object(parts: list[bytes], value: Mapping[object, object], depth: int) -> None:
+def _append_object(
+    parts: list[bytes], value: Mapping[object, object], depth: int, open_ids: set[int]
+) -> None:
     members = [
-        (str(key).encode("utf-8", "surrogatepass"), member)
+        (_key(key), member)
         for key, member in value.items()
         if member is not None and key not in _IGNORED_MEMBERS
     ]
-    members.sort(key=lambda pair: pair[0])
+    members.sort(key=_key_of)
     parts.append(b"o")
-    for key, member in members:
+    for (key, _), member in members:
         _append_sized(parts, b"s", key)
-        _append(parts, member, depth)
+        _append(parts, member, depth, open_ids)
     parts.append(b"e")
+
+
+def _key(key: object) -> tuple[bytes, str]:
+    """A key's text, and for keys that are no text their type, so that two with the same text have an order."""
+    if isinstance(key, str):
+        return str.encode(key, "utf-8", "surrogatepass"), ""
+    return str(key).encode("utf-8", "surrogatepass"), type(key).__qualname__
+
+
+def _key_of(member: tuple[tuple[bytes, str], object]) -> tuple[bytes, str]:
+    return member[0]
 
 
 def _append_unknown(parts: list[bytes], value: object) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from llm_audit_schemas.entry import COST_QUANTUM, FIELD_NAMES, AuditEntry
 from llm_audit_schemas.errors import InvalidEntryError, UndecodableMessageError, UnknownSchemaIdError
 from llm_audit_schemas.marker import ProducerMarker
 from llm_audit_schemas.schema_files import AvroSchema
-from llm_audit_schemas.text import JsonObject, storable
+from llm_audit_schemas.text import JsonObject, storable, storable_json
 
 Record: TypeAlias = dict[str, Any]
 """A decoded Avro record: field name to value. Its values' types are the schema's."""
@@ -27,6 +28,12 @@ WriterSchemas: TypeAlias = Callable[[int], AvroSchema | None]
 
 _JSON_FIELDS = ("metadata", "details", "digest_salts")
 _COST_DIGITS = 24
+_COST_CONTEXT = Context(prec=_COST_DIGITS, traps=[InvalidOperation])
+_INT_FIELDS = ("attempts", "sanitization_count")
+"""Required fields of Avro's 32-bit ``int``: fastavro writes a larger one without a word, and other readers break."""
+
+_INT_LIMIT = 2**31
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class _RecordCodec:
@@ -108,7 +115,12 @@ class _RecordCodec:
         writer = self._writer_schemas(schema_id)
         if writer is None:
             raise UnknownSchemaIdError(schema_id, "the schema registry does not know it either")
-        parsed: AvroSchema = parse_schema(writer)  # type: ignore[assignment]  # a record parses to a dict
+        try:
+            parsed: AvroSchema = parse_schema(writer)  # type: ignore[assignment]  # a record parses to a dict
+        except Exception as error:  # whatever a registry holds, it is the message that cannot be read
+            raise UnknownSchemaIdError(
+                schema_id, f"the schema registry has it, but not as a readable Avro schema: {error}"
+            ) from error
         self._known[schema_id] = parsed
         return parsed
 
@@ -143,7 +155,7 @@ class EntryCodec(_RecordCodec):
         record = self.decode_record(message)
         try:
             return _entry_of(record)
-        except (InvalidEntryError, ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UndecodableMessageError("invalid_entry", str(error)) from error
 
 
@@ -158,8 +170,10 @@ class MarkerCodec(_RecordCodec):
         Raises:
             InvalidEntryError: a value does not fit its field's type.
         """
-        record = {name: getattr(marker, name) for name in ProducerMarker.__slots__}
-        record["details"] = _json_text(marker.details)
+        record = {name: _plain(getattr(marker, name)) for name in ProducerMarker.__slots__}
+        for name in ("producer_id", "predecessor"):
+            _check_uuid(name, record[name])
+        record["details"] = _json_text("details", marker.details)
         return self.encode_record(record)
 
     def decode(self, message: bytes | None) -> ProducerMarker:
@@ -175,7 +189,7 @@ class MarkerCodec(_RecordCodec):
         try:
             record["details"] = _json_object(record["details"])
             return ProducerMarker(**record)
-        except (InvalidEntryError, ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UndecodableMessageError("invalid_entry", str(error)) from error
 
 
@@ -183,19 +197,34 @@ def entry_record(entry: AuditEntry) -> Record:
     """The Avro record of an entry: text made storable, JSON objects as text, the cost at its full scale.
 
     Raises:
-        InvalidEntryError: the cost has more digits than the contract holds.
+        InvalidEntryError: a value would be written, but could not be read: an id that is no UUID, a number beyond
+            its type, a cost with more digits than the contract holds, JSON that is no object.
     """
     record: Record = {}
     for name in FIELD_NAMES:
-        value = getattr(entry, name)
-        record[name] = storable(value) if type(value) is str else value
+        record[name] = _plain(getattr(entry, name))
+    _check_uuid("request_id", entry.request_id)
+    _check_uuid("producer_id", entry.producer_id)
+    for name in _INT_FIELDS:
+        number = record[name]
+        if not isinstance(number, int) or not -_INT_LIMIT <= number < _INT_LIMIT:
+            raise InvalidEntryError(f"{name} is {number!r}; give a whole number that fits 32 bits")
     if entry.cost_usd is not None:
         record["cost_usd"] = _at_scale(entry.cost_usd)
     if entry.tool_names is not None:
         record["tool_names"] = [storable(name) for name in entry.tool_names]
     for name in _JSON_FIELDS:
-        record[name] = _json_text(getattr(entry, name))
+        record[name] = _json_text(name, getattr(entry, name))
     return record
+
+
+def _plain(value: Any) -> Any:
+    return storable(value) if isinstance(value, str) else value
+
+
+def _check_uuid(name: str, value: object) -> None:
+    if value is not None and (not isinstance(value, str) or _UUID.fullmatch(value) is None):
+        raise InvalidEntryError(f"{name} {value!r} is not a UUID in lower case with hyphens")
 
 
 def _entry_of(record: Record) -> AuditEntry:
@@ -213,16 +242,34 @@ def _entry_of(record: Record) -> AuditEntry:
 
 
 def _at_scale(cost: Decimal) -> Decimal:
-    with localcontext() as context:
-        context.prec = _COST_DIGITS
-        try:
-            return cost.quantize(COST_QUANTUM)
-        except ArithmeticError as error:
-            raise InvalidEntryError(f"cost_usd {cost} has more than {_COST_DIGITS} digits") from error
+    try:
+        scaled = cost.quantize(COST_QUANTUM, context=_COST_CONTEXT)
+    except ArithmeticError as error:
+        raise InvalidEntryError(f"cost_usd {cost} has more than {_COST_DIGITS} digits") from error
+    if not scaled.is_finite():
+        raise InvalidEntryError(f"cost_usd {cost} is not a number; use None where the cost is not known")
+    return scaled
 
 
-def _json_text(value: JsonObject | None) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _json_text(name: str, value: JsonObject | None) -> str | None:
+    """A JSON object as text; what JSON or PostgreSQL would refuse is made plain first, which is rarely needed."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise InvalidEntryError(
+            f"{name} is a {type(value).__name__}; give a mapping, which becomes a JSON object"
+        )
+    try:
+        text = _compact_json(value)
+        if "\\u0000" not in text and storable(text) == text:
+            return text
+    except (TypeError, ValueError, RecursionError):
+        pass  # something that is no JSON: made plain below
+    return _compact_json(storable_json(value))
+
+
+def _compact_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _json_object(text: str | None) -> JsonObject | None:

@@ -46,12 +46,15 @@ def request_id_time(request_id: str | uuid.UUID) -> datetime:
     """The time a UUIDv7 carries, to the millisecond, in UTC.
 
     Raises:
-        ValueError: ``request_id`` is not a UUID, or not of version 7.
+        ValueError: ``request_id`` is not a UUID, not of version 7, or of a time after the year 9999.
     """
     parsed = request_id if isinstance(request_id, uuid.UUID) else uuid.UUID(request_id)
     if parsed.version != 7:
         raise ValueError(f"request id {parsed} is a UUID of version {parsed.version}; a version 7 is needed")
-    return _EPOCH + timedelta(milliseconds=parsed.int >> 80)
+    try:
+        return _EPOCH + timedelta(milliseconds=parsed.int >> 80)
+    except OverflowError as error:
+        raise ValueError(f"request id {parsed} carries a time after the year 9999") from error
 
 
 def new_producer_id() -> str:

@@ -7,6 +7,7 @@ than dropped, so that an auditor sees that something stood there.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -22,6 +23,13 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 NUL_MARK = "\N{SYMBOL FOR NULL}"
 SURROGATE_MARK = "\N{REPLACEMENT CHARACTER}"
+
+
+_MOST_ITEMS = 100_000
+"""Values kept by :func:`storable_json`: a structure that holds itself many times over must not hang us."""
+
+_MOST_BITS = 1024
+"""Largest whole number kept as a number, as large as a float can be. Longer ones meet limits of JSON readers."""
 
 
 def storable(text: str) -> str:
@@ -44,27 +52,62 @@ def bounded(text: str, limit: int) -> str:
 def storable_json(value: object, depth: int = 32) -> JsonValue:
     """``value`` as plain JSON whatever it is: unknown types become their text, non-finite floats their name.
 
+    Never fails. Whole numbers of more than 1024 bits become text too, and keys that have the same text are told
+    apart by their type.
+
     Args:
         value: Anything.
-        depth: Levels of nesting kept; deeper ones become their type's name, so that no cycle can hang us.
+        depth: Levels of nesting kept; deeper ones, and anything after the first 100,000 values, become their
+            type's name, so that no cycle can hang us.
     """
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if depth <= 0:
-        return f"<{type(value).__name__}>"
-    if isinstance(value, Mapping):
-        return {storable(str(key)): storable_json(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [storable_json(item, depth - 1) for item in value]
-    return _text_of(value)
+    return _Plain().of(value, depth)
 
 
-def _text_of(value: object) -> str:
-    try:
-        return bounded(str(value), 1024)
-    except Exception:  # noqa: BLE001 - a caller's broken __str__ must not lose the entry
-        return f"<{type(value).__name__}>"
+class _Plain:
+    """One conversion to plain JSON, and how many values it may still keep."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_ITEMS
+
+    def of(self, value: object, depth: int) -> JsonValue:
+        if value is None or isinstance(value, bool):
+            return value
+        try:
+            if isinstance(value, str):
+                return storable(str.__str__(value))
+            if isinstance(value, int):
+                return _number(int(value))
+            if isinstance(value, float):
+                return _number(float(value))
+            return self._nested(value, depth)
+        except Exception:  # noqa: BLE001 - a caller's broken object must not lose the entry
+            return _type_of(value)
+
+    def _nested(self, value: object, depth: int) -> JsonValue:
+        if not isinstance(value, Mapping | list | tuple | set | frozenset):
+            return bounded(str(value), 1024)
+        self._left -= 1 + len(value)
+        if depth <= 0 or self._left < 0:
+            return _type_of(value)
+        if isinstance(value, Mapping):
+            return self._object(value, depth - 1)
+        return [self.of(item, depth - 1) for item in value]
+
+    def _object(self, value: Mapping[object, object], depth: int) -> dict[str, JsonValue]:
+        members: dict[str, JsonValue] = {}
+        for key, item in value.items():
+            name = storable(str.__str__(key)) if isinstance(key, str) else str(self.of(key, 0))
+            while name in members:
+                name = f"{name} {_type_of(key)}"
+            members[name] = self.of(item, depth)
+        return members
+
+
+def _number(value: float) -> JsonValue:
+    if isinstance(value, int):
+        return value if value.bit_length() <= _MOST_BITS else f"<int of {value.bit_length()} bits>"
+    return value if math.isfinite(value) else str(value)
+
+
+def _type_of(value: object) -> str:
+    return bounded(f"<{type(value).__name__}>", 128)

@@ -198,7 +198,13 @@ def _action_of(request: APIRequest) -> str | None:
     action = _ACTIONS.get(path)
     if action == "messages.create":
         action = f"messages.{_helper_of(request)}"
-    return f"beta.{action}" if action and "beta=true" in query else action
+    return f"beta.{action}" if action and _is_beta(request, query) else action
+
+
+def _is_beta(request: APIRequest, query: str) -> bool:
+    """Whether it is the beta API: said in the URL by older SDKs, beside it by newer ones."""
+    qualifiers = getattr(request.options, "qualifiers", None) or {}
+    return "beta=true" in query or qualifiers.get("beta") == "true"
 
 
 def _helper_of(request: APIRequest) -> str:

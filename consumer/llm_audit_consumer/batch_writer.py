@@ -1,0 +1,104 @@
+"""Writes decoded messages: a batch that the database refuses is split until the bad row is alone.
+
+Keeps the one number that matters for each partition: the next offset, as it stands in the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Partition, Written
+from llm_audit_consumer.decoding import DecodedMessage
+from llm_audit_consumer.errors import UnstorableRowError
+
+
+class BatchStore(Protocol):
+    """Commits a batch with its offsets, or nothing of it."""
+
+    def write(self, group: str, batch: DecodedBatch) -> Written:
+        """See :meth:`AuditStore.write`."""
+        ...
+
+
+class BatchWriter:
+    """Writes batches of one consumer group.
+
+    Args:
+        store: The database.
+        group: The consumer group.
+    """
+
+    def __init__(self, store: BatchStore, group: str) -> None:
+        self._store = store
+        self._group = group
+        self._next_offsets: dict[Partition, int | None] = {}
+
+    @property
+    def next_offsets(self) -> Mapping[Partition, int | None]:
+        """The next offset of each partition that is ours; ``None`` where the database has none yet."""
+        return self._next_offsets
+
+    def take_over(self, next_offsets: Mapping[Partition, int | None]) -> None:
+        """Partitions that became ours, with where they stand in the database."""
+        self._next_offsets.update(next_offsets)
+
+    def give_up(self, partitions: Iterable[Partition]) -> None:
+        """Partitions that are no longer ours."""
+        for partition in partitions:
+            self._next_offsets.pop(partition, None)
+
+    def write(self, messages: Sequence[DecodedMessage]) -> Written:
+        """Write messages; when this returns they are committed.
+
+        After an error the part that was committed already is remembered, and :meth:`remaining` tells what is left.
+
+        Raises:
+            RetryableStoreError: nothing of what is left was committed; write it again.
+            OffsetConflictError: a partition is no longer where this consumer believes.
+        """
+        if not messages:
+            return Written(0, 0)
+        batch = self._batch(messages)
+        try:
+            written = self._store.write(self._group, batch)
+        except UnstorableRowError as error:
+            return self._write_split(messages, error)
+        for advance in batch.advances:
+            self._next_offsets[advance.partition] = advance.next_offset
+        return written
+
+    def remaining(self, messages: Sequence[DecodedMessage]) -> list[DecodedMessage]:
+        """Those messages that are ours and not committed yet."""
+        return [each for each in messages if self._is_ahead(each)]
+
+    def _is_ahead(self, each: DecodedMessage) -> bool:
+        if each.message.partition not in self._next_offsets:
+            return False
+        stands_at = self._next_offsets[each.message.partition]
+        return stands_at is None or each.message.offset >= stands_at
+
+    def _write_split(self, messages: Sequence[DecodedMessage], error: UnstorableRowError) -> Written:
+        if len(messages) == 1:
+            message = messages[0].message
+            return self.write([DecodedMessage(message, DeadLetter(message, "unstorable", str(error)))])
+        middle = len(messages) // 2
+        first, second = self.write(messages[:middle]), self.write(messages[middle:])
+        return Written(
+            first.inserted + second.inserted,
+            first.duplicates + second.duplicates,
+            first.dead_letters + second.dead_letters,
+        )
+
+    def _batch(self, messages: Sequence[DecodedMessage]) -> DecodedBatch:
+        last: dict[Partition, int] = {}
+        for each in messages:
+            last[each.message.partition] = each.message.offset
+        return DecodedBatch(
+            rows=[each.outcome for each in messages if not isinstance(each.outcome, DeadLetter)],
+            dead_letters=[each.outcome for each in messages if isinstance(each.outcome, DeadLetter)],
+            advances=[
+                OffsetAdvance(partition, self._next_offsets.get(partition), offset + 1)
+                for partition, offset in last.items()
+            ],
+        )

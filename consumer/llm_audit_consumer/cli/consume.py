@@ -1,0 +1,238 @@
+"""``llm-audit consume``: the daemon."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from datetime import UTC, datetime, timedelta
+
+import click
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from llm_audit_consumer.batching import BatchLimits
+from llm_audit_consumer.cli.options import dsn_option, kafka_options
+from llm_audit_consumer.daemon import Daemon, DaemonSettings
+from llm_audit_consumer.decoding import Decoder
+from llm_audit_consumer.errors import ConfigurationError, DatabaseUnavailableError
+from llm_audit_consumer.health import Health, HealthServer
+from llm_audit_consumer.kafka.client import KafkaSource
+from llm_audit_consumer.kafka.registry import registry_schemas
+from llm_audit_consumer.metrics import Metrics
+from llm_audit_consumer.retry import RetryPolicy
+from llm_audit_consumer.store import AuditStore, migrate
+from llm_audit_consumer.structured_logging import configure_logging
+from llm_audit_schemas import EntryCodec, topics
+from llm_audit_schemas.kafka_connection import KafkaConnection
+
+logger = structlog.get_logger(__name__)
+
+_MONTHS_AHEAD = timedelta(days=62)
+_LIMITS = BatchLimits()
+
+_EXAMPLES = """Examples:
+
+  llm-audit consume --dsn postgresql://audit@db/audit --kafka-bootstrap-servers kafka:9092
+
+  llm-audit consume --no-migrate --metrics-address 0.0.0.0:9464
+
+Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start, 4 broker unreachable at start,
+5 tables altered.
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@kafka_options
+@dsn_option
+@click.option(
+    "--topic", default=topics.ENTRIES, show_default=True, envvar="LLM_AUDIT_TOPIC", show_envvar=True
+)
+@click.option("--group", default="llm-audit", show_default=True, envvar="LLM_AUDIT_GROUP", show_envvar=True)
+@click.option(
+    "--instance-id",
+    envvar="LLM_AUDIT_INSTANCE_ID",
+    show_envvar=True,
+    help="Stable identity of this consumer, so that its restart moves no partitions.",
+)
+@click.option(
+    "--batch-messages",
+    type=click.IntRange(1, 100_000),
+    default=_LIMITS.messages,
+    show_default=True,
+    envvar="LLM_AUDIT_BATCH_MESSAGES",
+    show_envvar=True,
+    help="Most messages in a batch.",
+)
+@click.option(
+    "--batch-bytes",
+    type=click.IntRange(1024),
+    default=_LIMITS.bytes,
+    show_default=True,
+    envvar="LLM_AUDIT_BATCH_BYTES",
+    show_envvar=True,
+    help="Most bytes in a batch.",
+)
+@click.option(
+    "--batch-age-ms",
+    type=click.IntRange(1, 60_000),
+    default=round(_LIMITS.age_seconds * 1000),
+    show_default=True,
+    envvar="LLM_AUDIT_BATCH_AGE_MS",
+    show_envvar=True,
+    help="Longest that a batch's first message waits for others, in milliseconds.",
+)
+@click.option(
+    "--metrics-address",
+    default="127.0.0.1:9464",
+    show_default=True,
+    envvar="LLM_AUDIT_METRICS_ADDRESS",
+    show_envvar=True,
+    help="Where /metrics, /healthz and /readyz are served; port 0 takes a free one.",
+)
+@click.option(
+    "--schema-registry",
+    envvar="LLM_AUDIT_SCHEMA_REGISTRY",
+    show_envvar=True,
+    help="Address of a Confluent Schema Registry. Without it, only the package's own fixed schema id is read.",
+)
+@click.option(
+    "--migrate/--no-migrate",
+    "run_migrations",
+    default=True,
+    show_default=True,
+    envvar="LLM_AUDIT_MIGRATE",
+    show_envvar=True,
+    help="Bring the tables up to date first.",
+)
+@click.option(
+    "--startup-timeout",
+    type=click.FloatRange(1, 3600),
+    default=30.0,
+    show_default=True,
+    envvar="LLM_AUDIT_STARTUP_TIMEOUT",
+    show_envvar=True,
+    help="Seconds to wait for the database and the broker at the start. Once running, waiting has no end.",
+)
+@click.option(
+    "--stuck-seconds",
+    type=click.FloatRange(1, 3600),
+    default=120.0,
+    show_default=True,
+    envvar="LLM_AUDIT_STUCK_SECONDS",
+    show_envvar=True,
+    help="Seconds without a turn of the loop after which /healthz fails.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    envvar="LLM_AUDIT_LOG_LEVEL",
+    show_envvar=True,
+)
+def command(
+    kafka: KafkaConnection,
+    dsn: str,
+    topic: str,
+    group: str,
+    instance_id: str | None,
+    batch_messages: int,
+    batch_bytes: int,
+    batch_age_ms: int,
+    metrics_address: str,
+    schema_registry: str | None,
+    run_migrations: bool,  # noqa: FBT001 - click passes flags so
+    startup_timeout: float,
+    stuck_seconds: float,
+    log_level: str,
+) -> None:
+    """Run the daemon: entries from the topic, batched, into the table llm_audit_log, each exactly once.
+
+    SIGTERM and SIGINT finish the current batch, leave the group and exit with 0.
+    """
+    configure_logging(log_level)
+    store = _ready_store(dsn, startup_timeout, run_migrations=run_migrations)
+    source = KafkaSource(kafka, topic, group, instance_id=instance_id)
+    source.check(startup_timeout)
+    registry = _process_registry()
+    health = Health(time.monotonic, stuck_seconds)
+    daemon = Daemon(
+        source,
+        store,
+        Decoder(EntryCodec(writer_schemas=registry_schemas(schema_registry) if schema_registry else None)),
+        DaemonSettings(group, BatchLimits(batch_messages, batch_bytes, batch_age_ms / 1000)),
+        Metrics(registry),
+        health,
+        random.random,
+    )
+    server = _serve(metrics_address, registry, health)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: daemon.stop())
+    logger.info("consumer started", topic=topic, group=group, metrics_port=server.port, pid=os.getpid())
+    try:
+        daemon.run()
+    finally:
+        server.stop()
+        store.close()
+    logger.info("consumer stopped")
+
+
+def _ready_store(dsn: str, timeout: float, *, run_migrations: bool) -> AuditStore:
+    """The store, once the database answers and its tables fit.
+
+    Raises:
+        DatabaseUnavailableError: it does not answer within ``timeout`` seconds.
+        SchemaMismatchError: its tables do not fit.
+    """
+    deadline, failures, policy = time.monotonic() + timeout, 0, RetryPolicy()
+    while True:
+        try:
+            if run_migrations:
+                migrate(dsn)
+            store = AuditStore(dsn)
+            store.verify_schema()
+            if run_migrations:
+                store.create_partitions((datetime.now(UTC) + _MONTHS_AHEAD).date())
+            return store
+        except DatabaseUnavailableError as error:
+            failures += 1
+            wait = policy.wait_seconds(failures, random.random)
+            if time.monotonic() + wait > deadline:
+                raise
+            logger.warning("waiting for the database", error=str(error))
+            time.sleep(wait)
+
+
+def _process_registry() -> CollectorRegistry:
+    # A second series for each counter, which nothing here asks for.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client leaves it unannotated
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _serve(address: str, registry: CollectorRegistry, health: Health) -> HealthServer:
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ConfigurationError(
+            f"--metrics-address is {address!r}", "write it as HOST:PORT, such as 127.0.0.1:9464"
+        )
+    try:
+        server = HealthServer(host.strip("[]") or "0.0.0.0", int(port), registry, health)  # noqa: S104 - ":9464" asks for every address
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on --metrics-address {address}: {error.strerror}",
+            "name a free port, or 0 for any",
+        ) from error
+    server.start()
+    return server

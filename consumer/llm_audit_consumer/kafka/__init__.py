@@ -1,0 +1,1 @@
+"""Kafka: the consumer's side of the topic, and the topics themselves. Nothing else here imports confluent_kafka."""

@@ -1,0 +1,255 @@
+"""``KafkaSource``: messages of a consumer group, from positions that PostgreSQL keeps.
+
+Kafka's own committed offsets are written too, after PostgreSQL's and only as advice, because lag tools and autoscalers
+read them there. They are never read back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from llm_audit_consumer.batch import Message, Partition
+from llm_audit_consumer.errors import BrokerUnavailableError, ConfigurationError
+from llm_audit_consumer.kafka.topic_ids import topic_id_of
+from llm_audit_schemas.kafka_connection import KafkaConnection
+from llm_audit_schemas.wire import IDENTITY_HEADER
+
+logger = logging.getLogger(__name__)
+
+_FROM_THE_START = -2  # librdkafka's OFFSET_BEGINNING
+_WATERMARK_SECONDS = 5.0
+
+Assigned = Callable[[Sequence[Partition]], Mapping[Partition, int | None]]
+"""Told of partitions that became ours; answers with the offset to start each from, ``None`` for its beginning."""
+
+Revoked = Callable[[Sequence[Partition]], None]
+"""Told of partitions that are no longer ours."""
+
+OutOfRange = Callable[[Partition, int, int], None]
+"""Told that the broker no longer has an offset: the partition, that offset, and the one it is read from instead."""
+
+
+class KafkaSource:
+    """A member of a consumer group.
+
+    Args:
+        connection: How to reach the cluster.
+        topic: Topic to read.
+        group: Consumer group.
+        instance_id: Stable identity of this member, for static membership.
+        extra: librdkafka properties laid over ours.
+
+    Raises:
+        ConfigurationError: librdkafka refuses the configuration.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topic: str,
+        group: str,
+        *,
+        instance_id: str | None = None,
+        extra: Mapping[str, str | int | bool] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._partitions: dict[int, Partition] = {}
+        self._on_out_of_range: OutOfRange = lambda _partition, _wanted, _instead: None
+        self._broker_error: str | None = None
+        properties: dict[str, str | int | bool | Callable[[KafkaError], None]] = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",  # never skip quietly; see _resume_in_range
+            "partition.assignment.strategy": "cooperative-sticky",
+            "isolation.level": "read_committed",
+            "session.timeout.ms": 30_000,
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "client.id": "llm-audit-consumer",
+            "log_level": 3,
+            **(extra or {}),
+            **connection.client_config(),
+            "error_cb": self._note_broker_error,
+        }
+        if instance_id:
+            properties["group.instance.id"] = instance_id
+        try:
+            self._consumer = Consumer(properties, logger=logger)
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"the Kafka client refuses its configuration: {error.args[0].str()}"
+            ) from error
+
+    @property
+    def broker_error(self) -> str | None:
+        """What is wrong with the broker now, in words; ``None`` while messages or metadata arrive."""
+        return self._broker_error
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The partitions that are ours now."""
+        return tuple(self._partitions.values())
+
+    def check(self, timeout: float) -> None:
+        """Make sure that the broker answers and has the topic.
+
+        Raises:
+            BrokerUnavailableError: it does not answer within ``timeout`` seconds, or has no such topic.
+        """
+        try:
+            found = self._consumer.list_topics(self._topic, timeout=timeout).topics.get(self._topic)
+        except KafkaException as error:
+            raise BrokerUnavailableError(
+                f"Kafka at {self._connection.bootstrap_servers} does not answer: {error.args[0].str()}"
+                + (f" ({self._broker_error})" if self._broker_error else ""),
+                "check that the broker runs and that LLM_AUDIT_KAFKA_BOOTSTRAP and its security settings are right",
+            ) from error
+        if found is None or found.error is not None:
+            raise BrokerUnavailableError(
+                f"Kafka at {self._connection.bootstrap_servers} has no topic {self._topic!r}",
+                "make it with: llm-audit topic create",
+            )
+
+    def subscribe(self, assigned: Assigned, revoked: Revoked, out_of_range: OutOfRange) -> None:
+        """Join the group. The callbacks run within :meth:`poll` and :meth:`close`."""
+        self._on_out_of_range = out_of_range
+
+        def on_assign(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            topic_id = topic_id_of(self._connection, self._topic)
+            ours = [Partition(topic_id, self._topic, each.partition) for each in partitions]
+            starts = assigned(ours)
+            self._partitions.update({partition.number: partition for partition in ours})
+            self._consumer.incremental_assign([_start_of(partition, starts[partition]) for partition in ours])
+
+        def on_revoke(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            gone = [
+                self._partitions.pop(each.partition)
+                for each in partitions
+                if each.partition in self._partitions
+            ]
+            revoked(gone)
+            self._consumer.incremental_unassign(partitions)
+
+        self._consumer.subscribe([self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
+
+    def poll(self, most: int, timeout: float) -> list[Message]:
+        """Up to ``most`` messages, waiting up to ``timeout`` seconds for the first; serves the group meanwhile."""
+        taken = self._consumer.consume(num_messages=max(1, most), timeout=timeout)
+        messages: list[Message] = []
+        for each in taken:
+            error = each.error()
+            if error is None:
+                partition = self._partition_of(each)
+                if partition is not None:
+                    messages.append(_message(partition, each))
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                self._resume_in_range(each)
+            else:
+                self._note_broker_error(error)
+        if messages:
+            self._broker_error = None
+        return messages
+
+    def pause(self) -> None:
+        """Take no more messages, and stay in the group."""
+        self._consumer.pause(self._assignment())
+
+    def resume(self) -> None:
+        """Take messages again."""
+        self._consumer.resume(self._assignment())
+
+    def seek(self, partition: Partition, offset: int | None) -> None:
+        """Read a partition on from another offset, ``None`` for its beginning."""
+        self._consumer.seek(_start_of(partition, offset))
+
+    def advise(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Tell Kafka how far we are, for tools that look there; a failure costs nothing."""
+        offsets = [TopicPartition(each.topic, each.number, offset) for each, offset in next_offsets.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            logger.debug("offsets were not advised to Kafka: %s", error)
+
+    def high_watermark(self, partition: Partition) -> int | None:
+        """The offset that the next message of a partition will get, as last heard; ``None`` while not known."""
+        try:
+            low_high = self._consumer.get_watermark_offsets(
+                TopicPartition(partition.topic, partition.number), cached=True
+            )
+        except KafkaException:
+            return None
+        if low_high is None:  # type: ignore[redundant-expr]  # not known yet; the client's type hints leave it out
+            return None  # type: ignore[unreachable]
+        return int(low_high[1]) if low_high[1] >= 0 else None
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number) for number in self._partitions]
+
+    def _resume_in_range(self, message: KafkaMessage) -> None:
+        """Go on at the oldest message the broker still has, and say what was lost in between."""
+        partition, wanted = self._partition_of(message), message.offset()
+        if partition is None or wanted is None:
+            return
+        low, _high = self._consumer.get_watermark_offsets(
+            TopicPartition(self._topic, partition.number), timeout=_WATERMARK_SECONDS
+        )
+        self._on_out_of_range(partition, wanted, low)
+        self.seek(partition, low)
+
+    def _partition_of(self, message: KafkaMessage) -> Partition | None:
+        number = message.partition()
+        return None if number is None else self._partitions.get(number)
+
+    def _note_broker_error(self, error: KafkaError) -> None:
+        if error.code() in (
+            KafkaError._ALL_BROKERS_DOWN,
+            KafkaError._TRANSPORT,
+            KafkaError._AUTHENTICATION,
+            KafkaError._SSL,
+        ):
+            self._broker_error = error.str()
+        logger.warning("Kafka: %s", error.str())
+
+
+def _start_of(partition: Partition, offset: int | None) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.number, _FROM_THE_START if offset is None else offset)
+
+
+def _message(partition: Partition, message: KafkaMessage) -> Message:
+    kind, milliseconds = message.timestamp()
+    if kind == TIMESTAMP_NOT_AVAILABLE:
+        milliseconds = int(time.time() * 1000)
+    offset, value, key = message.offset(), message.value(), message.key()
+    return Message(
+        partition=partition,
+        offset=-1 if offset is None else offset,
+        timestamp=datetime.fromtimestamp(milliseconds / 1000, UTC),
+        key=_bytes(key),
+        value=_bytes(value),
+        identity=_identity(message),
+    )
+
+
+def _identity(message: KafkaMessage) -> bytes | None:
+    headers = message.headers() or []
+    for name, value in headers.items() if isinstance(headers, dict) else headers:
+        if name == IDENTITY_HEADER:
+            return _bytes(value)
+    return None
+
+
+def _bytes(value: object) -> bytes | None:
+    """The client gives bytes; its type hints allow text too."""
+    return value if isinstance(value, bytes) else None

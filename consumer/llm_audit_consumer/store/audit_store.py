@@ -1,0 +1,205 @@
+"""``AuditStore``: writes a batch, its dead letters and its offsets in one transaction, or nothing of it.
+
+Invariants:
+
+- Rows and offsets commit together. Whoever reads the offsets back knows which rows are in the table.
+- An offset moves only from the value this consumer believes in. A zombie's batch, from a consumer that no longer owns
+  its partition, therefore rolls back as a whole.
+- An entry that is there already is left alone, so delivering it twice stores it once.
+- A commit whose answer was lost is not guessed at: the next write reads the offsets and finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Written
+from llm_audit_consumer.errors import OffsetConflictError, RetryableStoreError
+from llm_audit_consumer.store.copy_text import COLUMN_NAMES, copy_text
+from llm_audit_consumer.store.postgres import Database, Parameters
+from llm_audit_consumer.store.schema_check import verify_tables
+from llm_audit_consumer.store.sql import statement
+
+_DETAIL_LIMIT = 2000
+
+
+class AuditStore:
+    """The consumer's side of the database. Connects again by itself after a connection was lost.
+
+    Args:
+        dsn: libpq connection string.
+        application_name: Shown in ``pg_stat_activity``.
+        statement_timeout_ms: Longest that one statement of a batch may take, in milliseconds.
+        connect_timeout: Longest that connecting may take, in seconds.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str = "llm-audit-consumer",
+        statement_timeout_ms: int = 60_000,
+        connect_timeout: int = 5,
+    ) -> None:
+        self._dsn = dsn
+        self._application_name = application_name
+        self._statement_timeout_ms = statement_timeout_ms
+        self._connect_timeout = connect_timeout
+        self._open: Database | None = None
+        self._in_doubt: Sequence[OffsetAdvance] | None = None
+
+    def verify_schema(self) -> None:
+        """Check that the tables are what the migrations make.
+
+        Raises:
+            SchemaMismatchError: they are not; names table and column.
+            DatabaseUnavailableError: the database does not answer.
+        """
+        database = self._database()
+        with database.transaction():
+            verify_tables(database)
+
+    def next_offsets(self, group: str, topic_id: str) -> dict[int, int]:
+        """Partition to next offset, for every partition of a topic that has one.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer.
+        """
+        database = self._database()
+        with database.transaction():
+            rows = database.rows(statement("next_offsets"), {"consumer_group": group, "topic_id": topic_id})
+        return {row["partition"]: row["next_offset"] for row in rows}
+
+    def write(self, group: str, batch: DecodedBatch) -> Written:
+        """Write a batch; when this returns it is committed.
+
+        Raises:
+            RetryableStoreError: rolled back, or its commit is in doubt; writing the same batch again is right.
+            UnstorableRowError: rolled back, because PostgreSQL refuses a value of one of the rows.
+            OffsetConflictError: rolled back, because another consumer has advanced one of the partitions.
+            SchemaMismatchError: rolled back, because the tables do not fit.
+        """
+        try:
+            return self._write(group, batch)
+        except RetryableStoreError:
+            self.close()
+            raise
+
+    def create_partitions(self, through: date) -> int:
+        """Make the monthly partitions up to and including the month of ``through``; returns how many were made.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer.
+        """
+        database = self._database()
+        with database.transaction():
+            return int(database.rows(statement("create_partitions"), {"through": through})[0]["made"])
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life.
+
+        Raises:
+            DatabaseUnavailableError: there is none.
+        """
+        database = self._database()
+        try:
+            with database.transaction():
+                database.execute(statement("ping"))
+        except RetryableStoreError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection; the next call opens another."""
+        database, self._open = self._open, None
+        if database is not None:
+            database.close()
+
+    def _database(self) -> Database:
+        if self._open is None or not self._open.usable:
+            self._open = Database(
+                self._dsn, application_name=self._application_name, connect_timeout=self._connect_timeout
+            )
+        return self._open
+
+    def _write(self, group: str, batch: DecodedBatch) -> Written:
+        database = self._database()
+        if self._in_doubt is not None and self._was_committed(group, batch.advances):
+            return Written(inserted=len(batch.rows), duplicates=0, dead_letters=len(batch.dead_letters))
+        with database.transaction():
+            database.execute(statement("begin_batch"), {"statement_timeout_ms": self._statement_timeout_ms})
+            inserted = _insert_rows(database, batch)
+            _insert_dead_letters(database, group, batch.dead_letters)
+            for advance in batch.advances:
+                _advance(database, group, advance)
+            self._in_doubt = batch.advances
+        self._in_doubt = None
+        return Written(inserted, len(batch.rows) - inserted, len(batch.dead_letters))
+
+    def _was_committed(self, group: str, advances: Sequence[OffsetAdvance]) -> bool:
+        """Whether the commit whose answer was lost went through: then every offset stands where it would put it."""
+        same_batch, self._in_doubt = self._in_doubt == advances, None
+        if not same_batch or not advances:
+            return False
+        topic_ids = {advance.partition.topic_id for advance in advances}
+        stored = {topic_id: self.next_offsets(group, topic_id) for topic_id in topic_ids}
+        return all(
+            stored[advance.partition.topic_id].get(advance.partition.number) == advance.next_offset
+            for advance in advances
+        )
+
+
+def _insert_rows(database: Database, batch: DecodedBatch) -> int:
+    if not batch.rows:
+        return 0
+    database.execute(statement("make_staging"))
+    database.copy_in(statement("copy_staging").format(columns=COLUMN_NAMES), copy_text(batch.rows))
+    return database.execute(statement("insert_staged"))
+
+
+def _insert_dead_letters(database: Database, group: str, dead_letters: Sequence[DeadLetter]) -> None:
+    if dead_letters:
+        database.execute_many(
+            statement("insert_dead_letter"), [_dead_letter_row(group, letter) for letter in dead_letters]
+        )
+
+
+def _dead_letter_row(group: str, letter: DeadLetter) -> Parameters:
+    message = letter.message
+    return {
+        "topic_id": message.partition.topic_id,
+        "partition": message.partition.number,
+        "offset": message.offset,
+        "topic": message.partition.topic,
+        "consumer_group": group,
+        "reason": letter.reason,
+        "detail": letter.detail[:_DETAIL_LIMIT].replace("\x00", "\N{SYMBOL FOR NULL}"),
+        "message_timestamp": message.timestamp,
+        "key": message.key,
+        "value": message.value,
+        "identity": message.identity,
+    }
+
+
+def _advance(database: Database, group: str, advance: OffsetAdvance) -> None:
+    parameters: dict[str, object] = {
+        "consumer_group": group,
+        "topic_id": advance.partition.topic_id,
+        "partition": advance.partition.number,
+        "topic": advance.partition.topic,
+        "next_offset": advance.next_offset,
+        "expected": advance.expected,
+    }
+    name = "first_offset" if advance.expected is None else "advance_offset"
+    if database.execute(statement(name), parameters) != 1:
+        stored = {
+            row["partition"]: row["next_offset"]
+            for row in database.rows(statement("next_offsets"), parameters)
+        }
+        raise OffsetConflictError(
+            f"partition {advance.partition.number} of {advance.partition.topic} stands at offset "
+            f"{stored.get(advance.partition.number)}, expected {advance.expected}: "
+            "another consumer of the group has advanced it",
+            "this batch was rolled back; the partition is read again from where it stands",
+        )

@@ -1,0 +1,144 @@
+"""The one door to PostgreSQL: connections, statements, and errors in our own terms. Nothing else imports psycopg2.
+
+TLS is libpq's: ``sslmode=verify-full sslrootcert=...`` in the connection string, or its environment variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import psycopg2
+from psycopg2 import extras
+
+from llm_audit_consumer.errors import (
+    AuditConsumerError,
+    ConfigurationError,
+    DatabaseUnavailableError,
+    RetryableStoreError,
+    SchemaMismatchError,
+    UnstorableRowError,
+)
+
+Parameters = Mapping[str, object]
+
+# SQLSTATE classes and codes, from PostgreSQL's manual, appendix A.
+_PASSING = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
+_DATA = ("22", "23", "54")
+_TABLES = ("42P01", "42703", "42804", "42883", "42P10")
+_NO_PRIVILEGE = "42501"
+_MIGRATE_HINT = "bring the tables up to date with: llm-audit migrate"
+
+
+class Database:
+    """One connection, not shared between threads.
+
+    Args:
+        dsn: libpq connection string or URI. Its password is never repeated in an error.
+        application_name: Shown in ``pg_stat_activity``.
+        connect_timeout: Seconds that connecting may take.
+
+    Raises:
+        ConfigurationError: the connection string cannot be read.
+        DatabaseUnavailableError: the server does not answer or refuses.
+    """
+
+    def __init__(self, dsn: str, *, application_name: str, connect_timeout: int = 10) -> None:
+        try:
+            self._connection = psycopg2.connect(
+                dsn,
+                application_name=application_name,
+                connect_timeout=connect_timeout,
+                client_encoding="UTF8",
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=3,
+            )
+        except psycopg2.ProgrammingError:
+            raise ConfigurationError(
+                "the PostgreSQL connection string cannot be read",
+                "write it as postgresql://USER@HOST:PORT/DATABASE, special characters percent-encoded",
+            ) from None  # libpq's own words repeat the string, its password included
+        except psycopg2.OperationalError as error:
+            raise DatabaseUnavailableError(
+                f"PostgreSQL cannot be reached: {_first_line(error)}",
+                "check that the server runs and that LLM_AUDIT_POSTGRES_DSN names its host, port, user and database",
+            ) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit when the block ends, roll back when it raises.
+
+        Raises:
+            AuditConsumerError: in our own terms, whatever PostgreSQL raised within the block.
+        """
+        try:
+            with self._connection:
+                yield
+        except psycopg2.Error as error:
+            raise translated(error) from error
+
+    def execute(self, sql: str, parameters: Parameters | None = None) -> int:
+        """Run a statement; returns how many rows it touched."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return int(cursor.rowcount)
+
+    def execute_many(self, sql: str, parameters: list[Parameters]) -> None:
+        """Run a statement once for each set of parameters."""
+        with self._connection.cursor() as cursor:
+            extras.execute_batch(cursor, sql, parameters)
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
+        """The rows of a query, each as column to value."""
+        with self._connection.cursor(cursor_factory=extras.RealDictCursor) as cursor:
+            cursor.execute(sql, parameters)
+            return [dict(row) for row in cursor.fetchall()]
+
+    def stream(self, sql: str, parameters: Parameters | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a query of any size, fetched as they are asked for, in a transaction of its own."""
+        with (
+            self.transaction(),
+            self._connection.cursor("llm_audit_stream", cursor_factory=extras.RealDictCursor) as cursor,
+        ):
+            cursor.itersize = 5000
+            cursor.execute(sql, parameters)
+            for row in cursor:
+                yield dict(row)
+
+    def copy_in(self, sql: str, text: TextIO) -> None:
+        """Feed a COPY FROM STDIN."""
+        with self._connection.cursor() as cursor:
+            cursor.copy_expert(sql, text)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection is open, as far as this side knows."""
+        return not self._connection.closed
+
+    def close(self) -> None:
+        """Close the connection; an open transaction rolls back."""
+        self._connection.close()
+
+
+def translated(error: psycopg2.Error) -> AuditConsumerError:
+    """PostgreSQL's error in our own terms; never holds a row's values."""
+    code = error.pgcode or ""
+    if code == _NO_PRIVILEGE:
+        return ConfigurationError(
+            f"PostgreSQL refuses: {_first_line(error)}", "connect as a role that may write the audit tables"
+        )
+    if code.startswith(_TABLES):
+        return SchemaMismatchError(f"the tables do not fit: {_first_line(error)}", _MIGRATE_HINT)
+    if code.startswith(_DATA):
+        return UnstorableRowError(f"PostgreSQL refuses a value: SQLSTATE {code}, {type(error).__name__}")
+    if not code or code.startswith(_PASSING):
+        return RetryableStoreError(
+            f"PostgreSQL: {_first_line(error) or type(error).__name__}", "it is tried again"
+        )
+    return RetryableStoreError(f"PostgreSQL: SQLSTATE {code}, {type(error).__name__}", "it is tried again")
+
+
+def _first_line(error: psycopg2.Error) -> str:
+    return str(error).strip().partition("\n")[0]

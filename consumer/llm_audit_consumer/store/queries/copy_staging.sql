@@ -1,0 +1,1 @@
+COPY llm_audit_staging ({columns}) FROM STDIN

@@ -1,0 +1,1 @@
+SELECT to_regclass('llm_audit_migration') IS NOT NULL AS exists
