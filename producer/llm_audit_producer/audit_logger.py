@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar, cast
 
 from llm_audit_producer import context
-from llm_audit_producer.call import ABSENT, Call, Captured, CapturedCall
+from llm_audit_producer.call import ABSENT, Call, CanonicalForm, Captured, CapturedCall
 from llm_audit_producer.composition import default_sink, entry_builder
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.errors import UserRequiredError
+from llm_audit_producer.faults import say
 from llm_audit_producer.loose_arguments import Arguments
 from llm_audit_producer.recorder import Recorder, Tick
 from llm_audit_producer.settings import ProducerSettings
 from llm_audit_producer.sinks import AuditSink
 from llm_audit_producer.statistics import StatisticsSnapshot
-from llm_audit_schemas import request_id_at
+from llm_audit_schemas import canonical, request_id_at
 
 logger = logging.getLogger("llm_audit_producer")
 
-_last_request_id: ContextVar[str | None] = ContextVar("llm_audit_last_request_id", default=None)
+Shared = TypeVar("Shared")
 
 
 class AuditLogger:
@@ -44,6 +46,8 @@ class AuditLogger:
 
     def __init__(self, storage: AuditSink | None = None, **settings: object) -> None:
         self._settings = ProducerSettings.from_environment(os.environ, **settings)
+        self._last_request_id: ContextVar[str | None] = ContextVar("llm_audit_last_request_id", default=None)
+        self._shared: dict[str, object] = {}
         self._recorder = Recorder(
             storage if storage is not None else default_sink(self._settings),
             entry_builder(self._settings).build,
@@ -66,7 +70,7 @@ class AuditLogger:
     @property
     def last_request_id(self) -> str | None:
         """The audit request_id of the last call that this thread or task began."""
-        return _last_request_id.get()
+        return self._last_request_id.get()
 
     def context(
         self,
@@ -134,9 +138,7 @@ class AuditLogger:
         )
         call = self._loose_call("success", arguments)
         arguments.read_usage(call, usage)
-        call.system = ABSENT if system_prompt is None else system_prompt
-        call.input = ABSENT if input_text is None else input_text
-        call.output = ABSENT if output_text is None else output_text
+        self._take_content(call, system_prompt, input_text, output_text)
         return self._record_loose(call, arguments)
 
     def log_error(
@@ -158,8 +160,9 @@ class AuditLogger:
             error: The exception, or its text.
             latency_ms: How long the call took.
             metadata: Whatever else belongs to the call.
-            **more: Any other plain field of the entry, such as ``http_status`` or ``status="blocked"``; and
-                ``system_prompt`` and ``input_text`` for their hashes.
+            **more: Any other plain field of the entry, such as ``http_status`` or ``status="blocked"``; ``usage`` or
+                single counts, where some were reported; ``system_prompt``, ``input_text`` and ``output_text`` for
+                their hashes.
 
         Returns:
             The entry's request_id.
@@ -167,7 +170,8 @@ class AuditLogger:
         Raises:
             UserRequiredError: nobody is named, and the settings require it.
         """
-        system_prompt, input_text = more.pop("system_prompt", None), more.pop("input_text", None)
+        content = [more.pop(name, None) for name in ("system_prompt", "input_text", "output_text")]
+        usage = more.pop("usage", None)
         arguments = Arguments(
             {
                 **more,
@@ -183,8 +187,8 @@ class AuditLogger:
             type(error).__name__ if isinstance(error, BaseException) else "error"
         )
         call.error_message = call.error_message or arguments.text_of(error)
-        call.system = ABSENT if system_prompt is None else system_prompt
-        call.input = ABSENT if input_text is None else input_text
+        arguments.read_usage(call, usage)
+        self._take_content(call, *content)
         return self._record_loose(call, arguments)
 
     def flush(self, timeout: float = 10.0) -> int:
@@ -226,12 +230,13 @@ class AuditLogger:
 
     def note_request_id(self, request_id: str) -> None:
         """Make ``request_id`` this thread's or task's :attr:`last_request_id`."""
-        _last_request_id.set(request_id)
+        self._last_request_id.set(request_id)
 
     def capture_failed(self, error: Exception) -> None:
         """Count a fault of ours, and say it once for each kind."""
         if self._recorder.statistics_counters.count_capture_error(error):
-            logger.error("llm-audit: a call could not be captured; please report this", exc_info=error)
+            # Not the error's own words, nor those of the errors before it: they may hold content.
+            say("a call could not be captured; please report this", error)
 
     def every_few_seconds(self, tick: Tick) -> None:
         """Have ``tick`` called now and then while calls are recorded, and at the end."""
@@ -240,6 +245,21 @@ class AuditLogger:
     def wake(self) -> None:
         """Make sure that ticks come."""
         self._recorder.wake()
+
+    def shared(self, name: str, make: Callable[[], Shared]) -> Shared:
+        """What every capture of one kind has in common, such as its unfinished calls; made when first asked for."""
+        found = self._shared.get(name)
+        if found is None:
+            found = self._shared.setdefault(name, make())
+        return cast("Shared", found)
+
+    def _take_content(self, call: Call, system: object, input_: object, output: object) -> None:
+        """Note the content. What the caller could still change is brought into its canonical form at once."""
+        if self._settings.hash_key is None:
+            return
+        call.system = _unchanging(system, canonical.canonical_system)
+        call.input = _unchanging(input_, canonical.canonical_input)
+        call.output = _unchanging(output, canonical.canonical_output)
 
     def _loose_call(self, status: str, arguments: Arguments) -> Call:
         latency = arguments.milliseconds("latency_ms")
@@ -256,12 +276,18 @@ class AuditLogger:
         return call
 
     def _record_loose(self, call: Call, arguments: Arguments) -> str:
-        call.context = self.attribute(context.current().within(arguments.context()))
-        call.invalid = arguments.invalid
-        self.note_request_id(call.request_id)
         if self.enabled:
+            call.context = self.attribute(context.current().within(arguments.context()))
+            call.invalid = arguments.invalid
             self.record(CapturedCall(call, arguments.retained_bytes(call)))
+        self.note_request_id(call.request_id)
         return call.request_id
+
+
+def _unchanging(content: object, form: Callable[[object], bytes]) -> object:
+    if content is None:
+        return ABSENT
+    return content if type(content) is str else CanonicalForm(form(content))
 
 
 def _say_what_is_off(settings: ProducerSettings) -> None:

@@ -13,6 +13,13 @@ ABSENT = object()
 """Content that is not known at all, as opposed to content that is ``None``."""
 
 
+@dataclass(slots=True, frozen=True)
+class CanonicalForm:
+    """Content of which only the canonical form is kept, taken while the caller could not have changed it yet."""
+
+    data: bytes
+
+
 @dataclass(slots=True)
 class Tokens:
     """Usage as reported; ``None`` where it was not. Meanings are the contract's (see ``AuditEntry``)."""
@@ -38,9 +45,9 @@ class Call:
         started_at: Start of the first attempt, UTC.
         latency_ms: From there to the end as the caller saw it.
         status: ``success``, ``error``, ``blocked`` or ``aborted``.
-        system: System prompt in the API's own structure, or :data:`ABSENT`.
-        input: Messages in the API's own structure, or :data:`ABSENT`.
-        output: Content blocks of the answer, or :data:`ABSENT`.
+        system: System prompt in the API's own structure, its :class:`CanonicalForm`, or :data:`ABSENT`.
+        input: Messages in the API's own structure, their form, or :data:`ABSENT`.
+        output: Content blocks of the answer, their form, or :data:`ABSENT`.
         usage: Token counts as reported.
         raw_usage: The usage block itself.
         attempt_statuses: HTTP status or error class of each failed attempt.
@@ -73,7 +80,7 @@ class Call:
     attempts: int = 1
     attempt_statuses: tuple[str, ...] = ()
     sanitization_count: int = 0
-    sanitization_events: Mapping[str, int] | None = None
+    sanitization_events: Mapping[str, object] | None = None
     system: object = ABSENT
     input: object = ABSENT
     output: object = ABSENT

@@ -88,7 +88,16 @@ def enter(inner: CallContext) -> Iterator[CallContext]:
     try:
         yield merged
     finally:
+        _leave(token)
+
+
+def _leave(token: contextvars.Token[CallContext]) -> None:
+    try:
         _current.reset(token)
+    except ValueError:
+        # Left in another context than it was entered in, as a generator dependency of a web framework is, or an
+        # async generator that is closed late. There is nothing of ours to undo there.
+        return
 
 
 def carry(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from llm_audit_producer.anthropic_sdk.messages_api import says_more_than_columns
-from llm_audit_producer.call import ABSENT, Call
+from llm_audit_producer.call import ABSENT, Call, CanonicalForm
 from llm_audit_producer.pricing import Priced
 from llm_audit_schemas import UNATTRIBUTED, AuditEntry, HashKey, canonical
 from llm_audit_schemas.content_hash import Part, api_key_fingerprint, digest
@@ -26,11 +26,14 @@ TOOL_LIMIT = 64
 """Most tool names an entry keeps."""
 
 RAW_USAGE_BYTES = 8 * 1024
-"""Most bytes of JSON of the usage block as reported."""
+"""Most bytes of JSON of the usage block as reported, and of any other block in ``details``."""
 
 _SECRETS = re.compile(
     r"sk-[A-Za-z0-9_-]{8,}|(?i:bearer\s+[A-Za-z0-9._~+/=-]{8,})|(?i:(?:x-)?api[-_ ]?key\W{1,4})[A-Za-z0-9._-]{8,}"
+    r"|(?<=://)[^/\s@]{1,256}@"  # user and password of an address, such as a proxy's
 )
+_REDACTED = "[redacted]"
+_SHORTEST_SECRET = 8
 
 try:
     LIBRARY_VERSION = version("llm-audit-log")
@@ -79,8 +82,8 @@ class EntryBuilder:
             service=_name(self.service),
             environment=_name(self.environment),
             api_key_fingerprint=self._fingerprint(call.api_key),
-            trace_id=call.trace_id,
-            span_id=call.span_id,
+            trace_id=_name(call.trace_id),
+            span_id=_name(call.span_id),
             provider=_name(call.provider) or "unknown",
             action=_name(call.action) or "unknown",
             provider_request_id=_name(call.provider_request_id),
@@ -109,7 +112,7 @@ class EntryBuilder:
             time_to_first_token_ms=call.time_to_first_token_ms,
             status=call.status,
             error_type=_name(call.error_type),
-            error_message=safe_message(call.error_message),
+            error_message=safe_message(call.error_message, call.api_key),
             http_status=call.http_status,
             attempts=call.attempts,
             sanitization_count=call.sanitization_count,
@@ -128,9 +131,9 @@ class EntryBuilder:
         if key is None:
             return {"content_mode": "none"}
         forms = {
-            "system": None if call.system in (ABSENT, None) else canonical.canonical_system(call.system),
-            "input": None if call.input is ABSENT else canonical.canonical_input(call.input),
-            "output": None if call.output is ABSENT else canonical.canonical_output(call.output),
+            "system": None if call.system is None else _form(call.system, canonical.canonical_system),
+            "input": _form(call.input, canonical.canonical_input),
+            "output": _form(call.output, canonical.canonical_output),
         }
         return {
             "content_mode": "hash",
@@ -147,13 +150,21 @@ class EntryBuilder:
         return None if self.hash_key is None or not api_key else api_key_fingerprint(self.hash_key, api_key)
 
 
-def safe_message(message: str | None) -> str | None:
-    """An error's words, bounded, with anything that looks like a key or token taken out."""
-    return (
-        None
-        if message is None
-        else bounded(_SECRETS.sub("[redacted]", message[: 4 * MESSAGE_LIMIT]), MESSAGE_LIMIT)
-    )
+def _form(content: object, canonicalised: Callable[[object], bytes]) -> bytes | None:
+    if content is ABSENT:
+        return None
+    return content.data if isinstance(content, CanonicalForm) else canonicalised(content)
+
+
+def safe_message(message: str | None, api_key: str | None = None) -> str | None:
+    """An error's words, bounded, without ``api_key`` or anything else that looks like a key, token or password."""
+    if message is None:
+        return None
+    message = message[: 4 * MESSAGE_LIMIT]
+    secret = (api_key or "").removeprefix("Bearer ")
+    if len(secret) >= _SHORTEST_SECRET:
+        message = message.replace(secret, _REDACTED)
+    return bounded(_SECRETS.sub(_REDACTED, message), MESSAGE_LIMIT)
 
 
 def _details(call: Call, rates: JsonObject | None, cut: list[str]) -> JsonObject | None:
@@ -169,9 +180,11 @@ def _details(call: Call, rates: JsonObject | None, cut: list[str]) -> JsonObject
             bounded(status, NAME_LIMIT) for status in call.attempt_statuses[:TOOL_LIMIT]
         ]
     if call.sanitization_events:
-        details["sanitization_events"] = storable_json(call.sanitization_events)
+        events = _bounded_json(call.sanitization_events, RAW_USAGE_BYTES, "sanitization_events", cut)
+        if events is not None:
+            details["sanitization_events"] = events
     if call.invalid:
-        details["invalid"] = list(call.invalid)
+        details["invalid"] = [bounded(name, NAME_LIMIT) for name in call.invalid[:TOOL_LIMIT]]
     if cut:
         details["truncated"] = list(cut)
     return details or None

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
+
+logger = logging.getLogger("llm_audit_producer")
+
+
+def say(what: str, error: BaseException) -> None:
+    """Log at error level what went wrong, and where."""
+    logger.error("llm-audit: %s: %s", what, where(error))
 
 
 def where(error: BaseException) -> str:

@@ -6,13 +6,15 @@ cannot be used is left out, and its name is kept so that the entry says what it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from llm_audit_producer import context
 from llm_audit_producer.anthropic_sdk import messages_api
-from llm_audit_producer.call import Call
+from llm_audit_producer.call import Call, CanonicalForm
 from llm_audit_producer.context import CallContext
+from llm_audit_producer.retained import retained_bytes
 from llm_audit_schemas import STATUSES
 from llm_audit_schemas.text import storable_json
 
@@ -86,7 +88,7 @@ class Arguments:
 
     def read_usage(self, call: Call, usage: object) -> None:
         """Set the call's usage from the API's own block, then from single counts given beside it."""
-        block = _plain(usage)
+        block = storable_json(_plain(usage))  # a copy, since the caller may change it
         if isinstance(block, Mapping):
             call.raw_usage = block
             call.usage = messages_api.read_usage(block)
@@ -111,8 +113,12 @@ class Arguments:
         return words if isinstance(words, str) else str(words)
 
     def retained_bytes(self, call: Call) -> int:
-        """About how much memory the call's content holds, for the queue's bound."""
-        return _BASE_BYTES + sum(_size(part) for part in (call.system, call.input, call.output))
+        """About how much memory the call holds on to, for the queue's bound."""
+        forms = [
+            part.data if isinstance(part, CanonicalForm) else part
+            for part in (call.system, call.input, call.output)
+        ]
+        return _BASE_BYTES + retained_bytes(*forms, call.raw_usage, call.context.metadata, call.tool_names)
 
     def _fill_status(self, call: Call) -> None:
         status = self._given.pop("status", None)
@@ -124,12 +130,13 @@ class Arguments:
     def _fill_collections(self, call: Call) -> None:
         names = self._given.pop("tool_names", None)
         if isinstance(names, list | tuple):
-            call.tool_names = tuple(str(name) for name in names) or None
+            call.tool_names = tuple(self.text_of(name) or "None" for name in names) or None
         elif names is not None:
             self._invalid.append("tool_names")
         events = self._given.pop("sanitization_events", None)
         if isinstance(events, Mapping):
-            call.sanitization_events = events
+            plain = storable_json(events)  # a copy, since the caller may go on counting in it
+            call.sanitization_events = plain if isinstance(plain, Mapping) else None
         elif events is not None:
             self._invalid.append("sanitization_events")
 
@@ -141,8 +148,8 @@ class Arguments:
         value = self._given.pop(name, None)
         if value is None:
             return None
-        if isinstance(value, float) and value == value:
-            value = round(min(max(value, -1.0), float(largest)))
+        if isinstance(value, float) and math.isfinite(value):
+            value = round(value)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
             return value
         self._invalid.append(name)
@@ -151,20 +158,8 @@ class Arguments:
 
 def _plain(usage: object) -> object:
     """A usage block as a mapping: the SDK's objects dump themselves."""
-    dump = getattr(usage, "model_dump", None)
-    if not callable(dump):
-        return usage
     try:
-        return dump()
+        dump = getattr(usage, "model_dump", None)
+        return dump() if callable(dump) else usage
     except Exception:  # noqa: BLE001 - an object that cannot be dumped is simply no usage block
         return None
-
-
-def _size(part: object) -> int:
-    if isinstance(part, str | bytes):
-        return len(part)
-    if isinstance(part, list | tuple):
-        return sum(_size(item) for item in part)
-    if isinstance(part, Mapping):
-        return sum(_size(item) for item in part.values())
-    return 64

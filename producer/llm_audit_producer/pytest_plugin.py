@@ -59,7 +59,8 @@ def llm_audit() -> Iterator[RecordedAudit]:
     from llm_audit_schemas import HashKey
 
     sink = MemorySink()
-    logger = AuditLogger(sink, hash_key=HashKey.parse(_TEST_KEY), service="test")
+    # On whatever the environment says: a test run may well switch a service's own auditing off.
+    logger = AuditLogger(sink, enabled=True, hash_key=HashKey.parse(_TEST_KEY), service="test")
     try:
         yield RecordedAudit(sink, logger)
     finally:

@@ -14,19 +14,17 @@ Invariants:
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
-import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
+from llm_audit_producer import lifetime
 from llm_audit_producer.call import Call, Captured
 from llm_audit_producer.errors import AuditSettingsError, SinkError
-from llm_audit_producer.faults import where
+from llm_audit_producer.faults import say, where
 from llm_audit_producer.sinks import AuditSink
 from llm_audit_producer.statistics import Statistics, StatisticsSnapshot
 from llm_audit_schemas import AuditEntry, new_producer_id
@@ -39,7 +37,6 @@ BuildEntry = Callable[[Call, str, int], AuditEntry]
 Tick = Callable[[bool], None]
 """Called on the recorder's thread from time to time, and with true once, when the recorder closes."""
 
-_STOP = object()
 _TICK_SECONDS = 5.0
 _LOSS_LOG_INTERVAL_SECONDS = 10.0
 _REFUSALS = {
@@ -53,6 +50,15 @@ class _Flush:
 
     def __init__(self) -> None:
         self.reached = threading.Event()
+
+
+class _Stop:
+    """A mark in the queue: nothing follows."""
+
+
+class _Waiting(NamedTuple):
+    captured: Captured
+    size: int
 
 
 class Recorder:
@@ -82,15 +88,14 @@ class Recorder:
         self._drain_seconds = drain_seconds
         self._ticks: list[Tick] = []
         self._start_anew()
-        _recorders.add(self)
-        atexit.register(_close_at_exit, weakref.ref(self))
+        lifetime.follow(self)
 
     def _start_anew(self, *, closed: bool = False) -> None:
         self.producer_id = new_producer_id()
         self.statistics_counters = Statistics()
         # Reentrant, because a garbage-collected stream may submit while this very thread submits.
         self._lock = threading.RLock()
-        self._queue: SimpleQueue[Captured | _Flush | object] = SimpleQueue()
+        self._queue: SimpleQueue[_Waiting | _Flush | _Stop] = SimpleQueue()
         self._bytes_in = 0
         self._bytes_out = 0
         self._skipped_sequences = 0
@@ -119,7 +124,7 @@ class Recorder:
             if reason is None:
                 self.statistics_counters.count("captured")
                 self._bytes_in += size
-                self._queue.put((captured, size))
+                self._queue.put(_Waiting(captured, size))
                 self._ensure_thread()
                 return True
             self._skipped_sequences += 1
@@ -160,7 +165,7 @@ class Recorder:
             self._closed = True
             thread = self._thread
         if thread is not None:
-            self._queue.put(_STOP)
+            self._queue.put(_Stop())
             thread.join(max(0.0, deadline - time.monotonic()))
             self._given_up = True
         self._close_sink(max(0.0, deadline - time.monotonic()))
@@ -179,8 +184,8 @@ class Recorder:
             return
         try:
             self._sink.close(timeout)
-        except Exception as error:
-            logger.error("llm-audit: the sink could not be closed: %s", where(error))  # noqa: TRY400 - no words of it
+        except Exception as error:  # noqa: BLE001 - closing goes on, and what is out is counted
+            say("the sink could not be closed", error)
 
     def statistics(self) -> StatisticsSnapshot:
         """The counters now."""
@@ -227,7 +232,7 @@ class Recorder:
             logger.error("llm-audit: no thread can be started now, so audit entries wait")  # noqa: TRY400 - said whole
             return
         self._thread = thread
-        _close_with_worker_process(self)
+        lifetime.follow_worker_process(self)
 
     def _run(self) -> None:
         next_tick = time.monotonic() + _TICK_SECONDS
@@ -239,14 +244,13 @@ class Recorder:
                 item = self._queue.get(timeout=_TICK_SECONDS)
             except Empty:
                 continue
-            if item is _STOP:
+            if isinstance(item, _Stop):
                 return
             if isinstance(item, _Flush):
                 item.reached.set()
             else:
-                captured, size = item  # type: ignore[misc]  # only submit's pair is left
-                self._record(captured)
-                self._bytes_out += size
+                self._record(item.captured)
+                self._bytes_out += item.size
 
     def _record(self, captured: Captured) -> None:
         with self._lock:
@@ -256,10 +260,10 @@ class Recorder:
             self._sequence += 1
         try:
             entry = self._build_entry(captured.read(), self.producer_id, sequence)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - counted and said; the entries after this one go on
             self.lost(captured.request_id, "capture_error", f"{type(error).__name__} while making the entry")
             if self.statistics_counters.count_capture_error(error):
-                logger.error("llm-audit: an entry could not be made; please report this: %s", where(error))  # noqa: TRY400
+                say("an entry could not be made; please report this", error)
             return
         self._hand_over(entry)
 
@@ -281,45 +285,12 @@ class Recorder:
         for tick in self._ticks:
             try:
                 tick(closing)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - counted and said; delivery goes on
                 if self.statistics_counters.count_capture_error(error):
-                    logger.error("llm-audit: unfinished calls could not be settled: %s", where(error))  # noqa: TRY400
+                    say("unfinished calls could not be settled; please report this", error)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """Begin a life of its own in a forked child: nothing of the parent's queue is taken along."""
         sink = self._sink
         self._start_anew(closed=self._closed)
         self._sink = sink.after_fork()
-
-
-_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-def _reset_recorders_in_child() -> None:
-    for recorder in list(_recorders):
-        try:
-            recorder._after_fork()
-        except Exception as error:
-            logger.error("llm-audit: a forked child cannot use its producer: %s", where(error))  # noqa: TRY400
-
-
-def _close_with_worker_process(recorder: Recorder) -> None:
-    """Have a ``multiprocessing`` worker drain at its end too: it ends without Python's exit handlers.
-
-    Only once it records something, since such a worker forgets the finalizers that it was born with.
-    """
-    if "multiprocessing.process" not in sys.modules:
-        return
-    from multiprocessing import parent_process
-    from multiprocessing.util import Finalize
-
-    if parent_process() is not None:
-        Finalize(None, _close_at_exit, args=(weakref.ref(recorder),), exitpriority=0)
-
-
-def _close_at_exit(reference: weakref.ref[Recorder]) -> None:
-    recorder = reference()
-    if recorder is not None:
-        recorder.close()
-
-
-os.register_at_fork(after_in_child=_reset_recorders_in_child)

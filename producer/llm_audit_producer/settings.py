@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,6 @@ from llm_audit_schemas import HashKey, InvalidHashKeyError, topics
 from llm_audit_schemas.errors import ContractError
 from llm_audit_schemas.kafka_connection import KafkaConnection
 
-logger = logging.getLogger("llm_audit_producer")
-
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -22,6 +20,9 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProducerSettings:
     """Everything that can be set about a producer; the README's table has each with its variable.
+
+    Raises:
+        AuditSettingsError: a value cannot be used; the message names the setting and what it takes.
 
     Attributes:
         enabled: The one switch: false turns auditing off, and says so.
@@ -49,11 +50,25 @@ class ProducerSettings:
     kafka: KafkaConnection = field(default_factory=KafkaConnection)
     topic: str = topics.ENTRIES
     schema_registry: str | None = field(default=None, repr=False)
-    price_overrides: Path | None = None
+    price_overrides: str | Path | None = None
     queue_entries: int = 10_000
     queue_bytes: int = 64 * 1024 * 1024
     metadata_bytes: int = 16 * 1024
     drain_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name, (fits, wanted) in _FITTING.items():
+            value = getattr(self, name)
+            if not fits(value):
+                raise AuditSettingsError(f"the setting {name} is {value!r}; use {wanted}")
+        if not isinstance(self.kafka, KafkaConnection):
+            raise AuditSettingsError(
+                f"the setting kafka is a {type(self.kafka).__name__}; use a KafkaConnection"
+            )
+        if not isinstance(self.hash_key, HashKey | None):
+            raise AuditSettingsError(
+                f"the setting hash_key is a {type(self.hash_key).__name__}; use a HashKey"
+            )
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str], /, **overrides: Any) -> ProducerSettings:
@@ -91,17 +106,55 @@ def _boolean(text: str) -> bool:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
+    if not (text.isascii() and text.isdecimal() and len(text) < _LONGEST_NUMBER and int(text) > 0):
         raise ValueError("use a whole number above 0")
-    return number
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not _is_seconds(number):
         raise ValueError("use a number of seconds, 0 or more")
     return number
+
+
+def _is_seconds(value: object) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= threading.TIMEOUT_MAX
+    )
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+_LONGEST_NUMBER = 20
+_COUNT = (_is_positive, "a whole number above 0")
+_FITTING: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "enabled": (lambda value: isinstance(value, bool), "True or False"),
+    "require_user": (lambda value: isinstance(value, bool), "True or False"),
+    "service": (_is_text_or_none, "text"),
+    "environment": (_is_text_or_none, "text"),
+    "retention_class": (_is_text, "text"),
+    "topic": (_is_text, "the name of a topic"),
+    "price_overrides": (lambda value: isinstance(value, str | Path | None), "the path of a file"),
+    "queue_entries": _COUNT,
+    "queue_bytes": _COUNT,
+    "metadata_bytes": _COUNT,
+    "drain_seconds": (_is_seconds, "a number of seconds, 0 or more"),
+}
+"""What each plain setting takes, however it was given."""
 
 
 VARIABLES: Mapping[str, tuple[str, Any]] = {

@@ -18,20 +18,21 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
+
+from llm_audit_consumer.embedded.choose import Preference
+from llm_audit_consumer.embedded.stack import EmbeddedStack
+from llm_audit_producer import Audit
 from tests.replay.drive import ClientKind, replay
 from tests.replay.expectations import differences
 from tests.replay.recordings import Recording, UnreadableRecordingError, read_recordings
 from tests.replay.rows import Row, wait_for_rows
-
-from llm_audit_consumer.embedded.stack import EmbeddedStack
-from llm_audit_producer import Audit
 
 _ROWS_DEADLINE_SECONDS = 60.0
 
 
 def main() -> int:
     arguments = _arguments()
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     try:
         recordings = list(read_recordings(arguments.file))
     except (OSError, UnreadableRecordingError) as error:
@@ -51,7 +52,7 @@ def main() -> int:
         _write_rows(arguments.rows, rows)
     found = compare(chosen, rows)
     for line in found:
-        print(line)
+        sys.stdout.write(line + "\n")
     streams = sum(recording.is_stream for recording in chosen)
     console.print(f"{len(chosen)} recordings ({streams} streams), {len(rows)} rows, {len(found)} differences")
     return 1 if found else 0
@@ -76,7 +77,7 @@ def compare(recordings: list[Recording], rows: list[Row]) -> list[str]:
 
 
 def _through_the_trail(
-    recordings: list[Recording], kind: ClientKind, broker: str, console: Console
+    recordings: list[Recording], kind: ClientKind, broker: Preference, console: Console
 ) -> list[Row]:
     def say(line: str) -> None:
         console.print(line, markup=False)

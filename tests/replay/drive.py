@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import anthropic
 from anthropic import Anthropic, AsyncAnthropic
-from tests.replay.recordings import Recording
 
 from llm_audit_producer import Audit
 from llm_audit_producer.demo.local_api import Asked, LocalApi, Reply, json_reply
+from tests.replay.recordings import Recording
 
 ClientKind = Literal["sync", "async"]
 Progress = Callable[[], None]

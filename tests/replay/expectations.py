@@ -77,7 +77,7 @@ def _of_usage(usage: dict[str, Any]) -> dict[str, object]:
 
 def _of_stream(body: str) -> dict[str, object]:
     """What a whole server-sent-event stream adds up to."""
-    found: dict[str, object] = {"status": "aborted"}
+    found: dict[str, object] = {"status": "aborted", "error_type": "truncated_stream"}
     usage: dict[str, Any] = {}
     for line in body.splitlines():
         if not line.startswith("data:"):
@@ -90,7 +90,7 @@ def _of_stream(body: str) -> dict[str, object]:
             found["stop_reason"] = event["delta"]["stop_reason"]
             usage.update({name: value for name, value in event["usage"].items() if value is not None})
         elif event["type"] == "message_stop":
-            found["status"] = "success"
+            found.update(status="success", error_type=None)
         elif event["type"] == "error":
             found.update(status="error", error_type=event["error"]["type"])
     return {**found, **_of_usage(usage)}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from llm_audit_consumer.cli.options import DSN_VARIABLE
 from llm_audit_consumer.embedded.choose import Preference
 from llm_audit_consumer.embedded.stack import EmbeddedStack
 
@@ -37,19 +40,30 @@ _CHECK_SECONDS = 1.0
 def command(folder: Path, broker: Preference) -> None:
     """Keep a broker, a PostgreSQL and the consumer up on this machine until Ctrl-C.
 
-    Prints the variables that a service needs to write its entries here, ready to paste into a shell.
+    Writes the variables that a service needs to write its entries here to a file, ready to read into a shell.
     """
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopping.set())
     with EmbeddedStack(folder, broker=broker, say=click.echo) as stack:
-        click.echo("\nFor your service:")
-        for name, value in stack.producer_environment().items():
-            click.echo(f"  export {name}={shlex.quote(value)}")
-        click.echo("For llm-audit report, migrate ... (holds a password; keep it in this shell):")
-        click.echo(f"  export LLM_AUDIT_POSTGRES_DSN={shlex.quote(stack.dsn)}")
-        click.echo(f"Metrics: {stack.metrics_url}\n\nCtrl-C stops everything.")
+        variables = _write_variables(
+            folder / "variables.sh", {**stack.producer_environment(), DSN_VARIABLE: stack.dsn}
+        )
+        click.echo(
+            f"\nFor your service and for llm-audit report, in another shell:\n\n  . {shlex.quote(str(variables))}\n"
+        )
+        click.echo("Ctrl-C stops everything.")
         while not stopping.wait(_CHECK_SECONDS):
             if not stack.consumer_running:
                 raise click.ClickException(f"the consumer ended; its log is {folder / 'consumer.log'}")
         click.echo("Stopping.")
+
+
+def _write_variables(path: Path, variables: Mapping[str, str]) -> Path:
+    """A file to read into a shell. It holds the database's password, so only its owner may read it."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        for name, value in variables.items():
+            file.write(f"export {name}={shlex.quote(value)}\n")
+    return path

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -180,15 +181,15 @@ class KafkaSource:
 
     def high_watermark(self, partition: Partition) -> int | None:
         """The offset that the next message of a partition will get, as last heard; ``None`` while not known."""
+        where = TopicPartition(partition.topic, partition.number)
         try:
-            low_high = self._consumer.get_watermark_offsets(
-                TopicPartition(partition.topic, partition.number), cached=True
+            # The client's type hints leave out the None that it gives while it has heard nothing.
+            low_high = cast(
+                "tuple[int, int] | None", self._consumer.get_watermark_offsets(where, cached=True)
             )
         except KafkaException:
             return None
-        if low_high is None:  # type: ignore[redundant-expr]  # not known yet; the client's type hints leave it out
-            return None  # type: ignore[unreachable]
-        return int(low_high[1]) if low_high[1] >= 0 else None
+        return low_high[1] if low_high is not None and low_high[1] >= 0 else None
 
     def close(self) -> None:
         """Leave the group."""

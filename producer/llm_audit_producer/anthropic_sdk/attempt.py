@@ -75,7 +75,7 @@ class Attempt:
                     progress=self._progress,
                     latency_ms=self._progress.elapsed_ms(),
                     error_type=type(error).__name__,
-                    error_message=str(error),
+                    error_message=_words_of(error),
                     aborted=isinstance(error, _LEFT_BY_CALLER),
                     api_key=_api_key(getattr(error, "request", None)),
                 ),
@@ -168,6 +168,12 @@ class Attempt:
         return self._may_retry and client_facts.retries_response(self._client, raw)
 
 
+def _words_of(error: BaseException) -> str:
+    """The SDK says only "Connection error." where the exception behind it knows more."""
+    cause = error.__cause__
+    return str(error) if cause is None else f"{error} ({type(cause).__name__}: {cause})"
+
+
 def _raw(response: Any) -> Any:
     """The HTTP response, within the SDK's wrapper or (``cast_to`` a response class) bare."""
     return getattr(response, "http_response", response)
@@ -186,4 +192,6 @@ def _facts_of(raw: Any) -> dict[str, Any]:
 def _api_key(http_request: Any) -> str | None:
     headers = getattr(http_request, "headers", None) or {}
     key = headers.get("x-api-key") or headers.get("authorization")
-    return key if isinstance(key, str) else None
+    if not isinstance(key, str) or key.startswith("AWS4-"):  # a signature is another one for each request
+        return None
+    return key

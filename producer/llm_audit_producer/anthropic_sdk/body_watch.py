@@ -11,6 +11,7 @@ in one chunk. So that iterator is watched too, where there is one.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,6 +36,7 @@ class BodyWatch:
         self._started_ns = started_monotonic_ns
         self._ended = ended
         self._over = threading.Lock()
+        self._process = os.getpid()
         self.chunks: list[Timed] = []
         self.kept_bytes = 0
         self.cut = False
@@ -52,8 +54,11 @@ class BodyWatch:
             self.kept_bytes += len(data)
 
     def end(self, *, exhausted: bool = False, error: BaseException | None = None) -> None:
-        """The body is over. Only the first end counts; a lock that is taken once and never given back sees to it."""
-        if self._over.acquire(blocking=False):
+        """The body is over. Only the first end counts; a lock that is taken once and never given back sees to it.
+
+        A forked child that drops its copy of a parent's stream ends nothing: the parent is still reading.
+        """
+        if os.getpid() == self._process and self._over.acquire(blocking=False):
             self.exhausted = exhausted
             self.error = error
             self._ended(self)

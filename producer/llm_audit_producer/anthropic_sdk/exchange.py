@@ -14,6 +14,7 @@ from llm_audit_producer.anthropic_sdk.event_stream import decompress, read_event
 from llm_audit_producer.anthropic_sdk.stream_fold import FoldedStream
 from llm_audit_producer.call import Call
 from llm_audit_producer.context import CallContext
+from llm_audit_producer.retained import retained_bytes
 from llm_audit_schemas import request_id_at
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,7 +95,8 @@ class Answered:
     @property
     def retained_bytes(self) -> int:
         """Bytes of request and answer it holds on to, about."""
-        return _BASE_BYTES + self.sent_bytes + len(self.content)
+        held = self.sent_bytes + len(self.content)
+        return _BASE_BYTES + held + retained_bytes(self.progress.context.metadata)
 
     def read(self) -> Call:
         """The call, its answer read."""
@@ -105,7 +107,7 @@ class Answered:
         call.api_key = self.api_key
         try:
             body: Any = json.loads(self.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if failed:
             messages_api.read_error(call, body)
@@ -133,8 +135,8 @@ class Broken:
 
     @property
     def retained_bytes(self) -> int:
-        """Bytes it holds on to, about; the request's size is not known when nothing was answered."""
-        return _BASE_BYTES
+        """Bytes it holds on to, about; the request's size was never told, so its body is looked through."""
+        return _BASE_BYTES + retained_bytes(self.progress.body, self.progress.context.metadata)
 
     def read(self) -> Call:
         """The call and what broke it."""
@@ -167,7 +169,8 @@ class Watched:
     @property
     def retained_bytes(self) -> int:
         """Bytes of request and answer it holds on to, about."""
-        return _BASE_BYTES + self.sent_bytes + self.watch.kept_bytes
+        held = self.sent_bytes + self.watch.kept_bytes
+        return _BASE_BYTES + held + retained_bytes(self.progress.context.metadata)
 
     def read(self) -> Call:
         """The call, as far as its answer came."""
@@ -203,7 +206,7 @@ class Watched:
         body = decompress(b"".join(data for _time, data in self.watch.chunks), self.content_encoding)
         try:
             messages_api.read_message(call, json.loads(body))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return True
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from llm_audit_producer.call import ABSENT, Call, Tokens
 
+_LARGEST_COUNT = 2**53
+"""Beyond what any call can use, and what every reader of the trail can hold, sums included."""
+
 _CACHE_WRITES = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 _USAGE_MEMBERS = frozenset(
     {
@@ -136,7 +139,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value <= _LARGEST_COUNT else None
 
 
 def _text(value: object) -> str | None:

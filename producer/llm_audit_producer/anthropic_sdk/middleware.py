@@ -21,7 +21,7 @@ from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
 from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.context import CallContext
-from llm_audit_producer.errors import UserRequiredError
+from llm_audit_producer.errors import AuditSettingsError, UserRequiredError
 from llm_audit_producer.sinks import AuditSink
 
 _SDK = f"anthropic/{anthropic.__version__}"
@@ -48,10 +48,17 @@ class Audit(Middleware):
     def __init__(
         self, audit_logger: AuditLogger | None = None, *, sink: AuditSink | None = None, **settings: Any
     ) -> None:
+        if audit_logger is not None and (sink is not None or settings):
+            given = ", ".join(sorted({*settings, *(["sink"] if sink is not None else [])}))
+            raise AuditSettingsError(f"a logger was given, and {given} beside it; give that to the logger")
         self.logger = audit_logger if audit_logger is not None else AuditLogger(sink, **settings)
-        self._parked = ParkedCalls(self.logger.record)
-        self.logger.every_few_seconds(self._parked.settle)
+        self._parked = self.logger.shared("parked_calls", self._new_parked_calls)
         self._laid_over = context.NOBODY
+
+    def _new_parked_calls(self) -> ParkedCalls:
+        parked = ParkedCalls(self.logger.record)
+        self.logger.every_few_seconds(parked.settle)
+        return parked
 
     def context(
         self,

@@ -8,6 +8,7 @@ it was parked with, and is recorded so once no retry can come any more.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class _Parked:
     progress: CallInProgress
     ending: Captured
     expires: float
+    process: int
 
 
 class ParkedCalls:
@@ -39,7 +41,9 @@ class ParkedCalls:
 
     def park(self, key: str, progress: CallInProgress, ending: Captured) -> None:
         """Hold a failed attempt, which is the call's ending if no other attempt follows."""
-        self._parked[key] = _Parked(progress, ending, time.monotonic() + LONGEST_RETRY_WAIT_SECONDS)
+        self._parked[key] = _Parked(
+            progress, ending, time.monotonic() + LONGEST_RETRY_WAIT_SECONDS, os.getpid()
+        )
 
     def resume(self, key: str) -> CallInProgress | None:
         """The call that a further attempt continues; ``None`` where it is not known."""
@@ -47,8 +51,15 @@ class ParkedCalls:
         return None if parked is None else parked.progress
 
     def settle(self, closing: bool) -> None:  # noqa: FBT001 - the recorder's tick, called positionally
-        """Record the calls that can no longer be retried; all of them when ``closing``."""
+        """Record the calls that can no longer be retried; all of them when ``closing``.
+
+        A forked child forgets those of its parent, which records them itself.
+        """
         now = time.monotonic()
         for key, parked in list(self._parked.items()):
-            if (closing or parked.expires <= now) and self._parked.pop(key, None) is not None:
+            if (
+                (closing or parked.expires <= now)
+                and self._parked.pop(key, None) is not None
+                and parked.process == os.getpid()
+            ):
                 self._submit(parked.ending)

@@ -1,7 +1,8 @@
 """The development sink: one JSONL file per UTC day, and the questions one asks of it.
 
 Each entry is one line, written by one ``write`` to a file opened for appending, so several processes may share a
-directory. A line torn by a crash is skipped when reading, and counted.
+directory. A line torn by a crash or a full disk is skipped when reading, and counted; whoever writes next ends it
+first, so that it takes no other with it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from llm_audit_producer.errors import AuditSettingsError, SinkError
 from llm_audit_producer.sinks import DeliveryReports
+from llm_audit_producer.sinks.query_times import require_aware
 from llm_audit_schemas import AuditEntry, InvalidEntryError
 from llm_audit_schemas.text import storable_json
 
@@ -65,6 +67,7 @@ class FileAuditStorage:
             if self._fsync:
                 os.fsync(descriptor)
         except OSError as error:
+            self.close(0)  # what was written of the line is ended when the file is opened again
             raise SinkError("disk", f"{self._directory} does not take it: {error.strerror}") from error
         if self._reports is not None:
             self._reports.delivered(1)
@@ -97,11 +100,7 @@ class FileAuditStorage:
         Raises:
             ValueError: a time has no timezone.
         """
-        for name, time in (("start", start), ("end", end)):
-            if time is not None and time.tzinfo is None:
-                raise ValueError(
-                    f"{name} {time!r} has no timezone; give an aware datetime, such as datetime.now(UTC)"
-                )
+        require_aware(start=start, end=end)
         return self._matching(start, end, user_id)
 
     def _matching(
@@ -122,14 +121,21 @@ class FileAuditStorage:
         if self._descriptor is None or day != self._day:
             self.close(0)
             path = self._directory / f"{_PREFIX}{day.isoformat()}.jsonl"
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             self._day = day
+            _end_torn_line(self._descriptor)
         return self._descriptor
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def _end_torn_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        _write_whole(descriptor, b"\n")
 
 
 def _may_hold(path: Path, start: datetime | None, end: datetime | None) -> bool:
@@ -144,9 +150,20 @@ def _entries_of(path: Path) -> Iterator[AuditEntry]:
     torn = 0
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            try:
-                yield AuditEntry.from_json(json.loads(line))
-            except (ValueError, InvalidEntryError):
+            entry = _entry_of(line)
+            if entry is not None:
+                yield entry
+            elif line.strip():
                 torn += 1
     if torn:
-        logger.warning("llm-audit: %s has %d lines that are no audit entries; they were skipped", path, torn)
+        logger.warning(
+            "llm-audit: %s has %d line(s) that are no audit entries; they were skipped", path, torn
+        )
+
+
+def _entry_of(line: str) -> AuditEntry | None:
+    try:
+        record = json.loads(line)
+        return AuditEntry.from_json(record) if isinstance(record, dict) else None
+    except (ValueError, RecursionError, InvalidEntryError):
+        return None

@@ -3,6 +3,10 @@
 Delivery is librdkafka's: it keeps order within a partition over retries and never gives up on an entry by itself
 (``message.timeout.ms=0``), because a queue that is full upstream is counted honestly while a time-out would lose
 entries of an outage quietly. What a broker refuses for good comes back in a delivery report and is counted as lost.
+
+The broker's size limit holds for a batch, and librdkafka does not split one that is refused: each entry in it comes
+back as too large. So such an entry is sent again by a second client that batches nothing, and only when it is too
+large all alone is it sent without what may be large in it.
 """
 
 from __future__ import annotations
@@ -13,11 +17,14 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
+from queue import Empty, SimpleQueue
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from llm_audit_producer.errors import AuditSettingsError, SinkError
+from llm_audit_producer.faults import say
 from llm_audit_producer.sinks import DeliveryReports
 from llm_audit_schemas import AuditEntry, EntryCodec, InvalidEntryError
 from llm_audit_schemas.kafka_connection import KafkaConnection
@@ -25,7 +32,7 @@ from llm_audit_schemas.wire import IDENTITY_HEADER
 
 logger = logging.getLogger("llm_audit_producer")
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 _REGISTRY_RETRY_SECONDS = 2.0
 _ERROR_LOG_INTERVAL_SECONDS = 60.0
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
@@ -37,8 +44,26 @@ _DELIVERY_SETTINGS: Mapping[str, str | int | bool] = {
     "linger.ms": 5,
     "message.timeout.ms": 0,
     "partitioner": "murmur2_random",  # the Java client's choice, so that every producer of a key agrees
-    "log_level": 3,
+    "log_level": 2,  # what it would write to standard error comes to us as an error event too
 }
+
+_ALONE_SETTINGS: Mapping[str, str | int | bool] = {"batch.num.messages": 1, "linger.ms": 0}
+
+_HINTS = {
+    KafkaError._UNKNOWN_TOPIC: "make the topic with `llm-audit topic create`",
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "make the topic with `llm-audit topic create`",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "allow this producer's principal to write to the topic",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "allow this producer's principal idempotent writes",
+}
+
+
+class _Way(Enum):
+    """How an entry is sent; each next way is tried when the one before was too large."""
+
+    BATCHED = auto()
+    ALONE = auto()
+    REDUCED = auto()
+
 
 CodecFactory = Callable[[], EntryCodec]
 """Makes the codec when the first entry is to be sent, since a schema registry may have to be asked."""
@@ -75,6 +100,10 @@ class KafkaSink:
         self._codec: EntryCodec | None = None
         self._reports: DeliveryReports | None = None
         self._producer: Producer | None = None
+        self._alone: Producer | None = None
+        self._again: SimpleQueue[tuple[AuditEntry, _Way]] = SimpleQueue()
+        self._count = threading.Lock()
+        self._unreported = 0
         self._poller: threading.Thread | None = None
         self._stopping = threading.Event()
         self._next_error_log = 0.0
@@ -82,19 +111,7 @@ class KafkaSink:
     def open(self, reports: DeliveryReports) -> None:
         """Make the client; it connects in the background."""
         self._reports = reports
-        try:
-            self._producer = Producer(
-                {
-                    **_DELIVERY_SETTINGS,
-                    "queue.buffering.max.kbytes": max(1, self._queue_bytes // 1024),
-                    **self._extra,
-                    **self._connection.client_config(),
-                    "client.id": "llm-audit-producer",
-                    "error_cb": self._log_client_error,
-                }
-            )
-        except KafkaException as error:
-            raise AuditSettingsError(f"the Kafka client refuses its configuration: {error}") from error
+        self._producer = self._client({})
         self._poller = threading.Thread(target=self._poll, name="llm-audit-kafka-reports", daemon=True)
         self._poller.start()
 
@@ -104,32 +121,42 @@ class KafkaSink:
         Raises:
             SinkError: the entry does not fit the schema, or is too large even when reduced.
         """
-        self._produce(entry, reduced=False)
+        with self._count:
+            self._unreported += 1
+        try:
+            self._produce(entry, _Way.BATCHED)
+        except BaseException:
+            self._one_reported()
+            raise
 
     def flush(self, timeout: float) -> int:
         """Wait for every delivery report."""
-        if self._producer is None:
-            return 0
-        remaining: int = self._producer.flush(timeout)
-        return remaining
+        deadline = time.monotonic() + timeout
+        while self._unreported and (remaining := deadline - time.monotonic()) > 0:
+            for client in self._clients():
+                client.flush(min(_POLL_SECONDS, remaining))
+            self._send_again()
+        return self._unreported
 
     def close(self, timeout: float) -> int:
         """Wait for every delivery report, then drop what is left."""
         if self._producer is None:
             return 0
-        remaining = self.flush(timeout)
+        self.flush(timeout)
         self._stopping.set()
         if self._poller is not None:
-            self._poller.join(_POLL_SECONDS * 2)
+            self._poller.join(_POLL_SECONDS * 3)
+        self._reports = None  # what is purged below is counted once, by whoever asked us to close
+        remaining = self._unreported
         if remaining:
-            self._reports = None  # what is purged below is counted once, by whoever asked us to close
-            self._producer.purge()
-            self._producer.flush(0)
+            for client in self._clients():
+                client.purge()
+                client.flush(0)
         return remaining
 
     def after_fork(self) -> KafkaSink:
         """A sink with its own client; librdkafka's threads do not live in a forked child."""
-        _abandoned.append(self._producer)  # its destructor would wait for threads that are not there
+        _abandoned.extend(self._clients())  # their destructors would wait for threads that are not there
         return KafkaSink(
             self._connection,
             self._topic,
@@ -138,30 +165,59 @@ class KafkaSink:
             extra=self._extra,
         )
 
-    def _produce(self, entry: AuditEntry, *, reduced: bool) -> None:
+    def _client(self, laid_over: Mapping[str, str | int | bool]) -> Producer:
+        try:
+            return Producer(
+                {
+                    **_DELIVERY_SETTINGS,
+                    "queue.buffering.max.kbytes": max(1, self._queue_bytes // 1024),
+                    **self._extra,
+                    **self._connection.client_config(),
+                    "client.id": "llm-audit-producer",
+                    "error_cb": self._log_client_error,
+                    **laid_over,
+                }
+            )
+        except KafkaException as error:
+            raise AuditSettingsError(f"the Kafka client refuses its configuration: {error}") from error
+
+    def _clients(self) -> list[Producer]:
+        return [client for client in (self._producer, self._alone) if client is not None]
+
+    def _client_for(self, way: _Way) -> Producer:
         assert self._producer is not None  # noqa: S101 - the recorder opens a sink before it appends
-        value = self._encoded(entry)
+        if way is _Way.BATCHED:
+            return self._producer
+        if self._alone is None:
+            self._alone = self._client(_ALONE_SETTINGS)
+        return self._alone
+
+    def _produce(self, entry: AuditEntry, way: _Way) -> None:
         while True:
+            client = self._client_for(way)
+            sent = _reduced(entry) if way is _Way.REDUCED else entry
             try:
-                self._producer.produce(
+                client.produce(
                     self._topic,
-                    value=value,
+                    value=self._encoded(sent),
                     key=entry.producer_id.encode(),
                     headers=[(IDENTITY_HEADER, uuid.UUID(entry.request_id).bytes)],
-                    on_delivery=partial(self._reported, entry, reduced=reduced),
+                    on_delivery=partial(self._reported, entry, way),
                 )
                 return
-            except BufferError:
-                self._producer.poll(_POLL_SECONDS)
+            except BufferError as error:
+                if self._stopping.is_set():
+                    raise SinkError(
+                        "not_drained", "the Kafka client's queue stayed full to the end"
+                    ) from error
+                client.poll(_POLL_SECONDS)
             except KafkaException as error:
                 if error.args[0].code() not in _TOO_LARGE:
                     raise SinkError("refused", f"the Kafka client refuses the entry: {error}") from error
-                if reduced:
-                    raise SinkError(
-                        "too_large", "the entry is too large even without metadata and details"
-                    ) from error
-                entry, reduced = _reduced(entry), True
-                value = self._encoded(entry)
+                if way is _Way.REDUCED:
+                    raise SinkError("too_large", _TOO_LARGE_REDUCED) from error
+                _warn_reduced(entry)
+                way = _Way.REDUCED
 
     def _encoded(self, entry: AuditEntry) -> bytes:
         try:
@@ -180,31 +236,54 @@ class KafkaSink:
                     raise
         return self._codec
 
-    def _reported(
-        self, entry: AuditEntry, error: KafkaError | None, _message: Message, *, reduced: bool
-    ) -> None:
-        if self._reports is None:
-            return
+    def _reported(self, entry: AuditEntry, way: _Way, error: KafkaError | None, _message: Message) -> None:
+        """Take a delivery report. Runs inside a poll, so nothing is sent from here."""
         if error is None:
-            self._reports.delivered(1)
-        elif error.code() in _TOO_LARGE and not reduced:
-            logger.warning(
-                "llm-audit: audit entry %s is larger than the topic takes; sending it again without metadata "
-                "and details (raise the topic's max.message.bytes to keep them)",
-                entry.request_id,
-            )
+            self._one_reported()
+            if self._reports is not None:
+                self._reports.delivered(1)
+        elif error.code() in _TOO_LARGE and way is not _Way.REDUCED and not self._stopping.is_set():
+            self._again.put((entry, _Way.ALONE if way is _Way.BATCHED else _Way.REDUCED))
+        elif self._reports is not None:
+            if error.code() in _TOO_LARGE:
+                self._lose(entry, "too_large", _TOO_LARGE_REDUCED)
+            else:
+                hint = _HINTS.get(error.code())
+                self._lose(
+                    entry, "refused", f"Kafka refuses it: {error.name()}" + (f"; {hint}" if hint else "")
+                )
+
+    def _send_again(self) -> None:
+        """Send what came back as too large by the next way; from any thread that polls."""
+        while True:
             try:
-                self._produce(_reduced(entry), reduced=True)
+                entry, way = self._again.get_nowait()
+            except Empty:
+                return
+            if way is _Way.REDUCED:
+                _warn_reduced(entry)
+            try:
+                self._produce(entry, way)
             except SinkError as failure:
-                self._reports.lost(entry.request_id, failure.reason, str(failure))
-        else:
-            reason = "too_large" if error.code() in _TOO_LARGE else "refused"
-            self._reports.lost(entry.request_id, reason, f"the broker refused it: {error.name()}")
+                self._lose(entry, failure.reason, str(failure))
+
+    def _lose(self, entry: AuditEntry, reason: str, message: str) -> None:
+        self._one_reported()
+        if self._reports is not None:
+            self._reports.lost(entry.request_id, reason, message)
+
+    def _one_reported(self) -> None:
+        with self._count:
+            self._unreported -= 1
 
     def _poll(self) -> None:
-        assert self._producer is not None  # noqa: S101 - started by open, after the client was made
         while not self._stopping.is_set():
-            self._producer.poll(_POLL_SECONDS)
+            try:
+                for client in self._clients():
+                    client.poll(_POLL_SECONDS if client is self._producer else 0)
+                self._send_again()
+            except Exception as error:  # noqa: BLE001 - without this thread no report would ever come again
+                say("a Kafka delivery report could not be taken; please report this", error)
 
     def _log_client_error(self, error: KafkaError) -> None:
         now = time.monotonic()
@@ -217,7 +296,16 @@ class KafkaSink:
             )
 
 
-_abandoned: list[Producer | None] = []
+_abandoned: list[Producer] = []
+_TOO_LARGE_REDUCED = "it is too large even without metadata and details; raise the topic's max.message.bytes"
+
+
+def _warn_reduced(entry: AuditEntry) -> None:
+    logger.warning(
+        "llm-audit: audit entry %s is larger than the topic takes; sending it without metadata and details "
+        "(raise the topic's max.message.bytes to keep them)",
+        entry.request_id,
+    )
 
 
 def _reduced(entry: AuditEntry) -> AuditEntry:

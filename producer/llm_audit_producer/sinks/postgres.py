@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from llm_audit_producer.errors import AuditSettingsError, SinkError
 from llm_audit_producer.sinks import DeliveryReports
-from llm_audit_schemas import AuditEntry
+from llm_audit_producer.sinks.query_times import require_aware
+from llm_audit_schemas import AuditEntry, InvalidEntryError
 from llm_audit_schemas.codec import entry_record
 from llm_audit_schemas.entry import FIELD_NAMES
 
@@ -26,6 +27,12 @@ logger = logging.getLogger("llm_audit_producer")
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
+_MAY_PASS = frozenset({"25006"})
+"""Errors besides a lost connection that pass by themselves: read_only_sql_transaction, during a failover."""
+
+_NOT_MIGRATED = frozenset({"42P01", "42703"})
+"""undefined_table and undefined_column."""
+
 _JSON_COLUMNS = frozenset({"metadata", "details", "digest_salts"})
 
 
@@ -53,6 +60,7 @@ class PostgresAuditStorage:
         self._connection: Connection | None = None
         self._reports: DeliveryReports | None = None
         self._closing = threading.Event()
+        self._in_use = threading.Lock()
 
     def open(self, reports: DeliveryReports) -> None:
         """Nothing yet: the first entry connects."""
@@ -65,32 +73,42 @@ class PostgresAuditStorage:
             SinkError: the database refuses the row itself, or the sink was closed while it waited.
         """
         wait = _FIRST_WAIT_SECONDS
-        while True:
-            try:
-                self._insert(entry)
-                break
-            except (self._psycopg2.OperationalError, self._psycopg2.InterfaceError) as error:
-                self._disconnect()
-                logger.warning("llm-audit: PostgreSQL is away (%s); trying again", type(error).__name__)
-            except self._psycopg2.Error as error:
-                self._disconnect()
-                raise SinkError(
-                    "refused", f"PostgreSQL refuses the row: {error.pgcode} {type(error).__name__}"
-                ) from error
+        while (trouble := self._attempt(entry)) is not None:
+            logger.warning("llm-audit: PostgreSQL is away (%s); trying again in %.1f s", trouble, wait)
             if self._closing.wait(wait):
                 raise SinkError("not_drained", "PostgreSQL stayed away until the end")
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         if self._reports is not None:
             self._reports.delivered(1)
 
+    def _attempt(self, entry: AuditEntry) -> str | None:
+        """Try once; what kept the row from being written, where that may pass, else ``None``."""
+        with self._in_use:
+            try:
+                self._insert(entry)
+            except InvalidEntryError as error:
+                raise SinkError("invalid_entry", str(error)) from error
+            except (self._psycopg2.OperationalError, self._psycopg2.InterfaceError) as error:
+                self._disconnect()
+                return type(error).__name__
+            except self._psycopg2.Error as error:
+                self._disconnect()
+                if error.pgcode in _MAY_PASS:
+                    return type(error).__name__
+                raise SinkError("refused", _refusal(error.pgcode, type(error).__name__)) from error
+            return None
+
     def flush(self, timeout: float) -> int:  # noqa: ARG002 - every append commits
         """Every append commits already."""
         return 0
 
-    def close(self, timeout: float) -> int:  # noqa: ARG002 - every append commits
-        """Stop waiting for the database, and let go of the connection."""
+    def close(self, timeout: float) -> int:
+        """Stop waiting for the database, and let go of the connection, unless an entry hangs in it."""
         self._closing.set()
-        self._disconnect()
+        # To close a connection that waits for an answer would wait for that answer too.
+        if self._in_use.acquire(timeout=timeout):
+            self._disconnect()
+            self._in_use.release()
         return 0
 
     def after_fork(self) -> PostgresAuditStorage:
@@ -104,16 +122,23 @@ class PostgresAuditStorage:
         """Rows of ``llm_audit_log`` by call start, oldest first, as mappings of column to value.
 
         Args:
-            start: Earliest call start. From the beginning when not given.
-            end: First moment that is too late. To the end when not given.
+            start: Earliest call start; timezone-aware. From the beginning when not given.
+            end: First moment that is too late; timezone-aware. To the end when not given.
             user_id: Only this user's calls.
+
+        Raises:
+            ValueError: a time has no timezone.
         """
+        require_aware(start=start, end=end)
+        return self._rows({"start": start, "end": end, "user_id": user_id})
+
+    def _rows(self, parameters: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
         from psycopg2.extras import RealDictCursor
 
         connection = self._psycopg2.connect(self._dsn, connect_timeout=self._connect_timeout)
         try:
             with connection, connection.cursor("llm_audit_query", cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(_sql("postgres_query.sql"), {"start": start, "end": end, "user_id": user_id})
+                cursor.execute(_sql("postgres_query.sql"), parameters)
                 yield from cursor
         finally:
             connection.close()
@@ -131,6 +156,11 @@ class PostgresAuditStorage:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _refusal(code: str | None, kind: str) -> str:
+    hint = "; run `llm-audit migrate` against this database" if code in _NOT_MIGRATED else ""
+    return f"PostgreSQL refuses the row: {code} {kind}{hint}"
 
 
 def _insert_statement() -> str:
