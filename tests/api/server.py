@@ -70,6 +70,7 @@ class LocalApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes, which a delayed ACK would hold apart
 
             def respond(self) -> None:
                 length = int(self.headers.get("content-length") or 0)

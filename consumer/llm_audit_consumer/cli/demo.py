@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.box import SIMPLE
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -21,6 +22,7 @@ from llm_audit_consumer.cli.options import DSN_VARIABLE
 from llm_audit_consumer.embedded.choose import Preference
 from llm_audit_consumer.embedded.stack import EmbeddedStack
 from llm_audit_consumer.errors import AuditConsumerError
+from llm_audit_consumer.reports.show import plain
 from llm_audit_consumer.store.postgres import Database
 from llm_audit_consumer.store.sql import statement
 
@@ -139,36 +141,23 @@ def _rows_once_there(dsn: str, count: int) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="llm_audit_log: who asked what, when, and what came of it", title_justify="left")
-    for heading in (
-        "when (UTC)",
-        "who",
-        "model",
-        "status",
-        "ended",
-        "in",
-        "out",
-        "cost USD",
-        "ms",
-        "attempts",
-        "input hash",
-    ):
-        table.add_column(heading, overflow="fold")
+    table = Table(
+        title="llm_audit_log: who asked what, when, and what came of it", title_justify="left", box=SIMPLE
+    )
+    for heading in ("when (UTC)", "who", "model", "status", "in", "out", "cost USD", "input hash"):
+        table.add_column(heading, no_wrap=True)
     for row in rows:
         cells = (
-            f"{row['timestamp']:%H:%M:%S.%f}"[:-3],
+            f"{row['timestamp']:%H:%M:%S}",
             row["user_id"],
             row["model"],
             row["status"],
-            row["ended"],
             row["input_tokens"],
             row["output_tokens"],
-            None if row["cost_usd"] is None else f"{row['cost_usd'].normalize():f}",
-            row["latency_ms"],
-            row["attempts"],
+            row["cost_usd"],
             row["input_hash"],
         )
-        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in cells))
+        table.add_row(*(escape(plain(cell)) or "-" for cell in cells))
     return table
 
 

@@ -20,6 +20,7 @@ from llm_audit_producer.anthropic_sdk.exchange import Answered, Broken, CallInPr
 from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.call import Captured
+from llm_audit_producer.context import CallContext
 
 _HTTP_ERROR = 400
 _LEFT_BY_CALLER = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
@@ -66,6 +67,14 @@ class Attempt:
         self._client = client
         self._key = key
         self._may_retry = may_retry
+
+    def is_of(self, logger: AuditLogger, key: str | None) -> bool:
+        """Whether it is this logger's attempt of the call with this idempotency key."""
+        return self._logger is logger and self._key == key
+
+    def lay_over(self, asking: CallContext) -> None:
+        """Take what an inner middleware of the same call knows of who is asking."""
+        self._progress.context = self._progress.context.within(asking)
 
     def broke(self, error: BaseException) -> None:
         """The attempt raised instead of answering."""
@@ -146,11 +155,20 @@ class Attempt:
             self._logger.capture_failed(fault)
             return None
 
-    def watch_events(self, stream: Any, watch: BodyWatch, *, asynchronous: bool) -> None:
+    def watch_events(self, response: Any, watch: BodyWatch) -> None:
         """Note, too, whether the caller takes the stream's last event: the SDK keeps its iterator in one attribute."""
         try:
-            watched = watch_events_async if asynchronous else watch_events
-            stream._iterator = watched(stream._iterator, watch)
+            stream = response.parse()
+            stream._iterator = watch_events(stream._iterator, watch)
+            watch.events_watched = True
+        except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
+            self._logger.capture_failed(fault)
+
+    async def watch_events_async(self, response: Any, watch: BodyWatch) -> None:
+        """As :meth:`watch_events`, for an asynchronous client."""
+        try:
+            stream = await response.parse()
+            stream._iterator = watch_events_async(stream._iterator, watch)
             watch.events_watched = True
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)

@@ -1,7 +1,7 @@
 """What the middleware must know of the client it runs in, which its public face does not tell.
 
-A middleware sees requests and responses but not the client. Two facts are needed from it: how often it retries
-(to make one entry of several attempts) and which platform it speaks to. The chain that the SDK hands to a
+A middleware sees requests and responses but not the client. Three facts are needed from it: how often it
+retries (to make one entry of several attempts), which platform it speaks to, and whether it copies a request's body. The chain that the SDK hands to a
 middleware is a closure that ends in the client's own method, so the client is found by following it. That is
 beneath the SDK's public face, so all of it is in this file, every step is guarded, and a test holds it against the
 oldest and the newest SDK we allow. Where it fails, retries are judged by the SDK's documented rules and defaults.
@@ -9,7 +9,8 @@ oldest and the newest SDK we allow. Where it fails, retries are judged by the SD
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _DEFAULT_MAX_RETRIES = 2  # the SDK's documented default
@@ -59,6 +60,23 @@ def provider_of(client: object | None) -> str:
         if any(part in name for name in names):
             return provider
     return "anthropic"
+
+
+def body_of(client: object | None, request: Any) -> object:
+    """A request's body as it is sent, which nobody changes any more.
+
+    Newer SDKs give the middleware such a copy. Older ones still share parts of it with the caller, who may go on
+    with them once the call returns, and keep ``extra_body`` apart until they send.
+    """
+    if callable(getattr(client, "_copy_and_prepare", None)):
+        return request.json
+    body, extra = request.json, request.options.extra_json
+    if isinstance(extra, Mapping):
+        body = {**(body if isinstance(body, Mapping) else {}), **extra}
+    try:
+        return copy.deepcopy(body)
+    except Exception:  # noqa: BLE001 - what cannot be copied, such as an open file, is looked at later as it is then
+        return body
 
 
 def retries_left(client: object | None, max_retries: object, retries_taken: int) -> bool:

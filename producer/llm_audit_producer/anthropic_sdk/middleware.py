@@ -29,8 +29,8 @@ _SDK = f"anthropic/{anthropic.__version__}"
 _ACTIONS = {"/v1/messages": "messages.create", "/v1/complete": "completions.create"}
 """Paths that are model calls. Counting tokens, listing models and moving files ask no model anything."""
 
-_inside: ContextVar[int] = ContextVar("llm_audit_inside", default=0)
-"""Identity of the logger whose middleware is running, so that one added twice still makes one entry."""
+_outer: ContextVar[Attempt | None] = ContextVar("llm_audit_outer_attempt", default=None)
+"""The attempt within which this code runs, so that a middleware added twice still makes one entry."""
 
 
 class Audit(Middleware):
@@ -98,22 +98,26 @@ class Audit(Middleware):
         attempt = self._begin(request, call_next)
         if attempt is None:
             return call_next(request)
-        token = _inside.set(id(self.logger))
+        token = _outer.set(attempt)
         try:
             response = call_next(request)
         except BaseException as error:
             attempt.broke(error)
             raise
         finally:
-            _inside.reset(token)
+            _outer.reset(token)
         body = attempt.expects(response)
         if body is Body.FOR_CALLER:
             watch = attempt.watch(response, asynchronous=False)
             if watch is not None and _has_events(request, response):
-                attempt.watch_events(response.parse(), watch, asynchronous=False)
+                attempt.watch_events(response, watch)
             return response
         if body is Body.ERROR_TO_READ:
-            response.http_response.read()
+            try:
+                response.http_response.read()
+            except BaseException as error:
+                attempt.broke(error)
+                raise
         attempt.answered(response)
         return response
 
@@ -122,22 +126,26 @@ class Audit(Middleware):
         attempt = self._begin(request, call_next)
         if attempt is None:
             return await call_next(request)
-        token = _inside.set(id(self.logger))
+        token = _outer.set(attempt)
         try:
             response = await call_next(request)
         except BaseException as error:
             attempt.broke(error)
             raise
         finally:
-            _inside.reset(token)
+            _outer.reset(token)
         body = attempt.expects(response)
         if body is Body.FOR_CALLER:
             watch = attempt.watch(response, asynchronous=True)
             if watch is not None and _has_events(request, response):
-                attempt.watch_events(await response.parse(), watch, asynchronous=True)
+                await attempt.watch_events_async(response, watch)
             return response
         if body is Body.ERROR_TO_READ:
-            await response.http_response.aread()
+            try:
+                await response.http_response.aread()
+            except BaseException as error:
+                attempt.broke(error)
+                raise
         attempt.answered(response)
         return response
 
@@ -147,9 +155,13 @@ class Audit(Middleware):
         Raises:
             UserRequiredError: nobody is named and the settings require it; nothing was sent.
         """
-        if not self.logger.enabled or _inside.get() == id(self.logger):
+        if not self.logger.enabled:
             return None
         try:
+            outer = _outer.get()
+            if outer is not None and outer.is_of(self.logger, request.options.idempotency_key):
+                outer.lay_over(self._laid_over)
+                return None
             return self._attempt(request, call_next)
         except UserRequiredError:
             raise
@@ -163,7 +175,7 @@ class Audit(Middleware):
             return None
         client = client_facts.find_client(call_next)
         key = request.options.idempotency_key
-        progress = self._parked.resume(key) if request.retries_taken and key else None
+        progress = self._parked.resume(key) if key else None
         if progress is None:
             progress = self._new_call(request, action, client)
         else:
@@ -180,12 +192,13 @@ class Audit(Middleware):
 
     def _new_call(self, request: APIRequest, action: str, client: object | None) -> CallInProgress:
         asking = context.current().within(self._laid_over)
-        asking = self.logger.attribute(asking, messages_api.requested_user(request.json))
+        body = client_facts.body_of(client, request)
+        asking = self.logger.attribute(asking, messages_api.requested_user(body))
         return CallInProgress(
             provider=client_facts.provider_of(client),
             action=action,
             context=asking,
-            body=request.json,
+            body=body,
             streamed=request.stream,
             sdk=_SDK,
             attempts=request.retries_taken + 1,

@@ -75,6 +75,7 @@ def error_reply(status: int, kind: str, text: str, headers: Mapping[str, str] | 
 def _handler(answer: Callable[[Asked], Reply]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are two writes, which a delayed ACK would hold apart
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
