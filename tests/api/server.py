@@ -34,6 +34,8 @@ class Reply:
     hang: bool = False
     hang_up: bool = False
     """Close the connection without an answer."""
+    missing_bytes: int = 0
+    """Announce so many bytes more than are sent, then close the connection."""
 
 
 def message(text: str = "Hello", **changes: object) -> dict[str, object]:
@@ -70,7 +72,9 @@ class LocalApi:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # head and body are two writes, which a delayed ACK would hold apart
+            disable_nagle_algorithm = (
+                True  # head and body are two writes, which a delayed ACK would hold apart
+            )
 
             def respond(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
@@ -83,8 +87,10 @@ class LocalApi:
                 if reply.hang or reply.hang_up:
                     self.close_connection = True
                     return
+                self.close_connection = self.close_connection or reply.missing_bytes > 0
+                length = len(reply.body) + reply.missing_bytes
                 self.send_response(reply.status)
-                for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():
+                for name, value in {**reply.headers, "content-length": str(length)}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(reply.body)

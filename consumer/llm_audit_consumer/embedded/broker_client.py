@@ -42,6 +42,13 @@ def wait_ready(
     return False
 
 
+def make_appear(bootstrap_servers: str, topic: str) -> None:
+    """Make the mock cluster have a topic: it makes one when a producer asks for it, and on no other request."""
+    Producer({"bootstrap.servers": bootstrap_servers}, logger=_SILENT).list_topics(
+        topic, timeout=_REQUEST_SECONDS
+    )
+
+
 def host_mock_cluster(nodes: int, address_file: Path) -> None:
     """Host the mock cluster in this process and return when the process is asked to stop."""
     host = Producer({"bootstrap.servers": "", "test.mock.num.brokers": nodes})

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.error import URLError
 
+from llm_audit_consumer.embedded.broker_client import make_appear
 from llm_audit_consumer.embedded.choose import Broker, BrokerChoice, Preference, choose_broker
 from llm_audit_consumer.embedded.errors import EmbeddedStartError
 from llm_audit_consumer.embedded.postgres import EmbeddedPostgres
@@ -138,6 +139,7 @@ class EmbeddedStack:
         self._say(f"Broker: {self.choice.why}")
         if self.choice.limits:
             self._say(self.choice.limits)
+            make_appear(self.bootstrap_servers, topics.ENTRIES)
             return
         # One node cannot replicate; everything else about the topics is as in production.
         specs = [
