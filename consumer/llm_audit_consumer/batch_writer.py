@@ -12,6 +12,9 @@ from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Pa
 from llm_audit_consumer.decoding import DecodedMessage
 from llm_audit_consumer.errors import UnstorableRowError
 
+UNSTORABLE = "unstorable"
+"""Reason of a dead letter that decoded well and that PostgreSQL refused."""
+
 
 class BatchStore(Protocol):
     """Commits a batch with its offsets, or nothing of it."""
@@ -56,6 +59,7 @@ class BatchWriter:
         Raises:
             RetryableStoreError: nothing of what is left was committed; write it again.
             OffsetConflictError: a partition is no longer where this consumer believes.
+            UnstorableRowError: PostgreSQL refuses even a dead letter.
         """
         if not messages:
             return Written(0, 0)
@@ -80,8 +84,11 @@ class BatchWriter:
 
     def _write_split(self, messages: Sequence[DecodedMessage], error: UnstorableRowError) -> Written:
         if len(messages) == 1:
-            message = messages[0].message
-            return self.write([DecodedMessage(message, DeadLetter(message, "unstorable", str(error)))])
+            (refused,) = messages
+            if isinstance(refused.outcome, DeadLetter):
+                raise error  # the dead letter itself: splitting further would never end
+            letter = DeadLetter(refused.message, UNSTORABLE, str(error))
+            return self.write([DecodedMessage(refused.message, letter)])
         middle = len(messages) // 2
         first, second = self.write(messages[:middle]), self.write(messages[middle:])
         return Written(

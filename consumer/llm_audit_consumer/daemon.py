@@ -125,12 +125,18 @@ class Daemon:
                     self._write()
                 self._report()
             self._finish()
+        except DatabaseUnavailableError:
+            # Asked to stop while partitions waited for the database: nothing of theirs was consumed yet.
+            if not self._stopping.is_set():
+                raise
         finally:
             self._source.close()
 
     def _gather(self) -> None:
         """Poll; while a batch is held, only to stay in the group."""
         self._health.turned()
+        if self._failures and not self._held:
+            self._take_again()  # what was held went to another consumer
         if self._held:
             wait = min(_IDLE_SECONDS, max(0.0, self._try_again_at - time.monotonic()))
             self._batcher.add(self._source.poll(1, wait))
@@ -177,14 +183,18 @@ class Daemon:
 
     def _database_is_there(self) -> None:
         if self._failures:
-            self._failures, self._try_again_at = 0, 0.0
-            self._source.resume()
+            self._take_again()
             logger.info("database is back")
         self._health.ready("database")
+
+    def _take_again(self) -> None:
+        self._failures, self._try_again_at = 0, 0.0
+        self._source.resume()
 
     def _start_over(self, error: AuditConsumerError) -> None:
         """Read every partition again from where the database says it stands."""
         self._failed("offset_conflict", error)
+        self._database_is_there()  # it has answered, if not as hoped
         ours = tuple(self._writer.next_offsets)
         self._held = []
         self._batcher.drop(ours)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 from llm_audit_consumer.batch import DeadLetter, Message, Partition, Written
+from llm_audit_consumer.batch_writer import UNSTORABLE
 from llm_audit_consumer.decoding import DecodedMessage
 from llm_audit_consumer.lag import judge_lag
 from llm_audit_consumer.metrics import Metrics
@@ -41,9 +42,11 @@ class Reporter:
         # After a duplicate nothing tells which rows were new; a repeated entry's call is not another call.
         if written.duplicates == 0:
             self._calls(messages, now)
-        for each in messages:
-            if isinstance(each.outcome, DeadLetter):
-                metrics.dead_letters.labels(each.outcome.reason).inc()
+        reasons = [each.outcome.reason for each in messages if isinstance(each.outcome, DeadLetter)]
+        # Rows that only the database refused, found by splitting the batch.
+        reasons += [UNSTORABLE] * (written.dead_letters - len(reasons))
+        for reason in reasons:
+            metrics.dead_letters.labels(reason).inc()
 
     def _calls(self, messages: Sequence[DecodedMessage], now: datetime) -> None:
         metrics = self._metrics
@@ -51,8 +54,9 @@ class Reporter:
             if not isinstance(each.outcome, DeadLetter):
                 row = each.outcome
                 metrics.calls.labels(metrics.model_label(row["model"]), row["status"]).inc()
-                ended = row["timestamp"] + timedelta(milliseconds=row["latency_ms"] or 0)
-                metrics.delay.observe(max(0.0, (now - ended).total_seconds()))
+                # In seconds: a hostile latency in Avro's long reaches beyond what a date can hold.
+                since_start = (now - row["timestamp"]).total_seconds()
+                metrics.delay.observe(max(0.0, since_start - (row["latency_ms"] or 0) / 1000))
 
     def lag(
         self,

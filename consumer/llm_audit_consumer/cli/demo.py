@@ -22,7 +22,7 @@ from llm_audit_consumer.cli.options import DSN_VARIABLE
 from llm_audit_consumer.embedded.choose import Preference
 from llm_audit_consumer.embedded.stack import EmbeddedStack
 from llm_audit_consumer.errors import AuditConsumerError
-from llm_audit_consumer.reports.show import plain
+from llm_audit_consumer.reports.show import plain, screen
 from llm_audit_consumer.store.postgres import Database
 from llm_audit_consumer.store.sql import statement
 
@@ -55,7 +55,7 @@ def command(*, live: bool, broker: Preference) -> None:
     """
     if live and not os.environ.get("ANTHROPIC_API_KEY"):
         raise click.UsageError("--live needs your key in the variable ANTHROPIC_API_KEY")
-    console = Console(highlight=False)
+    console = screen()
     with EmbeddedStack(broker=broker, say=lambda line: console.print(f"· {escape(line)}")) as stack:
         captured = _run_service(console, stack, live=live)
         rows = _rows_once_there(stack.dsn, captured)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 
 from llm_audit_consumer.cli.options import dsn_option
 from llm_audit_consumer.errors import ConfigurationError
@@ -131,4 +130,4 @@ def _answer(name: str, columns: Sequence[str], asked: dict[str, Any]) -> None:
         show.write_csv(columns, found, sys.stdout)
     else:
         rows = list(found)
-        Console().print(show.table(columns, rows) if rows else "Nothing to report in that time.")
+        show.screen().print(show.table(columns, rows) if rows else "Nothing to report in that time.")

@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from llm_audit_consumer.cli.options import kafka_options
 from llm_audit_consumer.errors import TopicMismatchError
 from llm_audit_consumer.kafka.topics import TopicDifference, check_topics, create_topics, missing_topics
+from llm_audit_consumer.reports.show import screen
 from llm_audit_schemas import topics
 from llm_audit_schemas.kafka_connection import KafkaConnection
 from llm_audit_schemas.topics import TopicSpec
@@ -124,4 +124,4 @@ def _show(differences: list[TopicDifference]) -> None:
     table = Table("topic", "setting", "is", "must be", "mend")
     for each in differences:
         table.add_row(each.topic, each.setting, each.found, each.wanted, each.mend)
-    Console().print(table)
+    screen().print(table)

@@ -207,7 +207,9 @@ class KafkaSource:
             TopicPartition(self._topic, partition.number), timeout=_WATERMARK_SECONDS
         )
         self._on_out_of_range(partition, wanted, low)
-        self.seek(partition, low)
+        # Not a seek: librdkafka has stopped fetching the partition, and refuses to seek one that is stopped.
+        self._consumer.incremental_unassign([TopicPartition(self._topic, partition.number)])
+        self._consumer.incremental_assign([_start_of(partition, low)])
 
     def _partition_of(self, message: KafkaMessage) -> Partition | None:
         number = message.partition()

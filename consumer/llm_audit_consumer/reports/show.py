@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TextIO
 
 from rich.box import SIMPLE
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +19,15 @@ from llm_audit_consumer.reports.run import Row
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+_WIDTH_WITHOUT_TERMINAL = 120
+
+
+def screen() -> Console:
+    """Standard output: as wide as the terminal, or a fixed width where a file or pipe takes it."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH_WITHOUT_TERMINAL)
 
 
 def table(columns: Sequence[str], rows: Iterable[Row]) -> Table:

@@ -1,4 +1,4 @@
-"""Times as people say them: ``last 24h``, ``7d``, ``yesterday``, ``2026-11-01``. Pure; the present is given. All UTC."""
+"""Times as people say them: ``last 24h``, ``7d``, ``yesterday``, ``2026-11-01``. Pure; all in UTC."""
 
 from __future__ import annotations
 
