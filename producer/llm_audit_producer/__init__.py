@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from llm_audit_producer.anthropic_sdk.middleware import Audit
     from llm_audit_producer.audit_logger import AuditLogger
     from llm_audit_producer.context import carry
-    from llm_audit_producer.errors import AuditError, AuditSettingsError, UserRequiredError
+    from llm_audit_producer.errors import AuditBlocked, AuditError, AuditSettingsError, UserRequiredError
+    from llm_audit_producer.sanitizing import Block, Sanitized
     from llm_audit_producer.sinks.file import FileAuditStorage
     from llm_audit_producer.sinks.kafka import KafkaSink
     from llm_audit_producer.sinks.memory import MemorySink
@@ -26,20 +27,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audit",
+    "AuditBlocked",
     "AuditError",
     "AuditLogger",
     "AuditSettingsError",
     "AuditedClient",
+    "Block",
     "FileAuditStorage",
     "KafkaSink",
     "MemorySink",
     "PostgresAuditStorage",
+    "Sanitized",
     "UserRequiredError",
     "carry",
 ]
 
 _HOMES = {
     "Audit": "anthropic_sdk.middleware",
+    "AuditBlocked": "errors",
     "AuditError": "errors",
     "AuditLogger": "audit_logger",
     "AuditSettingsError": "errors",
@@ -47,7 +52,9 @@ _HOMES = {
     "FileAuditStorage": "sinks.file",
     "KafkaSink": "sinks.kafka",
     "MemorySink": "sinks.memory",
+    "Block": "sanitizing",
     "PostgresAuditStorage": "sinks.postgres",
+    "Sanitized": "sanitizing",
     "UserRequiredError": "errors",
     "carry": "context",
 }

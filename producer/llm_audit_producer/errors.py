@@ -15,6 +15,20 @@ class UserRequiredError(AuditError):
     """Nobody said who is asking, and this producer was told to refuse such calls. Nothing was sent."""
 
 
+class AuditBlocked(AuditError):  # noqa: N818 - a verdict, not a fault of anything
+    """The sanitizer stopped a call, or failed and fails closed. Nothing was sent; the call is on record as blocked.
+
+    Attributes:
+        reason: Why, in the sanitizer's words.
+        request_id: The entry's id; ``None`` where the call is of a kind that leaves no entry.
+    """
+
+    def __init__(self, reason: str, request_id: str | None) -> None:
+        super().__init__(f"the call was stopped before sending: {reason}")
+        self.reason = reason
+        self.request_id = request_id
+
+
 class SinkError(AuditError):
     """A sink could not take an entry.
 

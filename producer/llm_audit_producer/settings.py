@@ -92,6 +92,8 @@ class ProducerSettings:
                 given["kafka"] = KafkaConnection.from_environment(variables)
             if "hash_key" not in overrides:
                 given["hash_key"] = _hash_key(variables)
+            elif isinstance(overrides["hash_key"], str):
+                overrides["hash_key"] = HashKey.parse(overrides["hash_key"])
         except ContractError as error:
             raise AuditSettingsError(str(error)) from error
         return cls(**given, **overrides)

@@ -76,6 +76,11 @@ class Attempt:
         """Take what an inner middleware of the same call knows of who is asking."""
         self._progress.context = self._progress.context.within(asking)
 
+    @property
+    def progress(self) -> CallInProgress:
+        """The call that this is an attempt of."""
+        return self._progress
+
     def broke(self, error: BaseException) -> None:
         """The attempt raised instead of answering."""
         try:

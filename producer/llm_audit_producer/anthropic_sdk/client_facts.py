@@ -1,10 +1,11 @@
 """What the middleware must know of the client it runs in, which its public face does not tell.
 
-A middleware sees requests and responses but not the client. Three facts are needed from it: how often it
-retries (to make one entry of several attempts), which platform it speaks to, and whether it copies a request's body.
-The chain that the SDK hands to a middleware is a closure that ends in the client's own method, so the client is found
-by following it. That is beneath the SDK's public face, so all of it is in this file, every step is guarded, and a
-test holds it against the oldest and the newest SDK we allow. Where it fails, retries are judged by the SDK's documented rules and defaults.
+A middleware sees requests and responses but not the client. Three facts are needed from it: how often it retries (to
+make one entry of several attempts), which platform it speaks to, and whether it copies a request's body. The chain
+that the SDK hands to a middleware is a closure that ends in the client's own method, so the client is found by
+following it. That is beneath the SDK's public face, so all of it is in this file, every step is guarded, and a test
+holds it against the oldest and the newest SDK we allow. Where it fails, retries are judged by the SDK's documented
+rules and defaults.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,8 @@ class CallInProgress:
         sdk: Name and version of the SDK.
         attempts: HTTP attempts so far.
         failures: HTTP status or exception class of each failed attempt so far.
+        sanitized: Whether a sanitizer has seen the body; it is then what is sent.
+        sanitization_events: What was redacted: kind to count.
     """
 
     provider: str
@@ -48,6 +51,8 @@ class CallInProgress:
     started_at: datetime = field(default_factory=lambda: _at(time.time_ns()))
     started_monotonic_ns: int = field(default_factory=time.perf_counter_ns)
     request_id: str = ""
+    sanitized: bool = False
+    sanitization_events: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.request_id = request_id_at(self.started_at)
@@ -55,6 +60,12 @@ class CallInProgress:
     def elapsed_ms(self) -> int:
         """Milliseconds since the first attempt started."""
         return round((time.perf_counter_ns() - self.started_monotonic_ns) / 1e6)
+
+    def note_sanitized(self, body: object, events: Mapping[str, int]) -> None:
+        """A sanitizer has seen the request: ``body`` is what is sent, ``events`` what was redacted."""
+        self.sanitized = True
+        self.body = body
+        self.sanitization_events = events
 
     def as_call(self, status: str, latency_ms: int) -> Call:
         """The call in the contract's terms, with everything that was known before an answer."""
@@ -69,6 +80,8 @@ class CallInProgress:
             streamed=self.streamed,
             attempts=self.attempts,
             attempt_statuses=tuple(self.failures),
+            sanitization_count=sum(self.sanitization_events.values()),
+            sanitization_events=self.sanitization_events,
             sdk=self.sdk,
         )
         messages_api.read_request(call, self.body)
@@ -144,6 +157,35 @@ class Broken:
         call.error_type = self.error_type
         call.error_message = self.error_message
         call.api_key = self.api_key
+        return call
+
+
+@dataclass(slots=True, kw_only=True)
+class Blocked:
+    """A call that was stopped before anything was sent."""
+
+    progress: CallInProgress
+    reason: str
+    latency_ms: int
+
+    @property
+    def request_id(self) -> str:
+        """Identity of the entry it will become."""
+        return self.progress.request_id
+
+    @property
+    def retained_bytes(self) -> int:
+        """Bytes it holds on to, about."""
+        return (
+            _BASE_BYTES + retained_bytes(self.progress.body) + retained_bytes(self.progress.context.metadata)
+        )
+
+    def read(self) -> Call:
+        """The call and why it was stopped."""
+        call = self.progress.as_call("blocked", self.latency_ms)
+        call.attempts = 0
+        call.error_type = "blocked"
+        call.error_message = self.reason
         return call
 
 

@@ -19,9 +19,11 @@ from llm_audit_producer.anthropic_sdk import client_facts, messages_api
 from llm_audit_producer.anthropic_sdk.attempt import Attempt, Body
 from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
 from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
+from llm_audit_producer.anthropic_sdk.redaction import Redaction
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.errors import AuditSettingsError, UserRequiredError
+from llm_audit_producer.sanitizing import Sanitizer
 from llm_audit_producer.sinks import AuditSink
 
 _SDK = f"anthropic/{anthropic.__version__}"
@@ -39,6 +41,8 @@ class Audit(Middleware):
     Args:
         audit_logger: The logger that records; a new one, set up from the environment, when not given.
         sink: Where that new logger's entries go; Kafka when not given.
+        sanitizer: Sees each request before it leaves, may rewrite it and may stop it.
+        sanitizer_fail_open: Send a request as it is when the sanitizer itself fails. By default the call is stopped.
         settings: Settings of that new logger, by name (see ``ProducerSettings``).
 
     Raises:
@@ -46,7 +50,13 @@ class Audit(Middleware):
     """
 
     def __init__(
-        self, audit_logger: AuditLogger | None = None, *, sink: AuditSink | None = None, **settings: Any
+        self,
+        audit_logger: AuditLogger | None = None,
+        *,
+        sink: AuditSink | None = None,
+        sanitizer: Sanitizer | None = None,
+        sanitizer_fail_open: bool = False,
+        **settings: Any,
     ) -> None:
         if audit_logger is not None and (sink is not None or settings):
             given = ", ".join(sorted({*settings, *(["sink"] if sink is not None else [])}))
@@ -54,6 +64,9 @@ class Audit(Middleware):
         self.logger = audit_logger if audit_logger is not None else AuditLogger(sink, **settings)
         self._parked = self.logger.shared("parked_calls", self._new_parked_calls)
         self._laid_over = context.NOBODY
+        self._redaction: Redaction | None = None
+        if sanitizer is not None:
+            self._redaction = Redaction(self.logger, sanitizer, fail_open=sanitizer_fail_open)
 
     def _new_parked_calls(self) -> ParkedCalls:
         parked = ParkedCalls(self.logger.record)
@@ -81,6 +94,7 @@ class Audit(Middleware):
         """
         other = Audit(self.logger)
         other._laid_over = context.describe(user_id, **more)
+        other._redaction = self._redaction
         return other
 
     def flush(self, timeout: float = 10.0) -> int:
@@ -96,6 +110,8 @@ class Audit(Middleware):
     def handle(self, request: APIRequest, call_next: Callable[..., Any]) -> Any:
         """One HTTP attempt of a synchronous client."""
         attempt = self._begin(request, call_next)
+        if self._redaction is not None:
+            request = self._redaction.apply(request, attempt.progress if attempt else None)
         if attempt is None:
             return call_next(request)
         token = _outer.set(attempt)
@@ -124,6 +140,8 @@ class Audit(Middleware):
     async def handle_async(self, request: APIRequest, call_next: Callable[..., Awaitable[Any]]) -> Any:
         """One HTTP attempt of an asynchronous client."""
         attempt = self._begin(request, call_next)
+        if self._redaction is not None:
+            request = await self._redaction.apply_async(request, attempt.progress if attempt else None)
         if attempt is None:
             return await call_next(request)
         token = _outer.set(attempt)

@@ -11,14 +11,14 @@ from contextlib import ExitStack
 import anthropic
 from anthropic import Anthropic
 
-from llm_audit_producer import Audit
+from llm_audit_producer import Audit, AuditBlocked
 from llm_audit_producer.demo.conversations import (
     CONVERSATIONS,
     SYSTEM,
     ScriptedModel,
     Turn,
-    forbidden,
     live_conversations,
+    shop_rule,
 )
 from llm_audit_producer.demo.local_api import LocalApi
 
@@ -36,7 +36,7 @@ def main() -> int:
         else:
             api = resources.enter_context(LocalApi(ScriptedModel().answer))
             plain, turns = Anthropic(base_url=api.url, api_key="local"), CONVERSATIONS
-        audit = Audit(service="bicycle-shop", environment="demo")
+        audit = Audit(service="bicycle-shop", environment="demo", sanitizer=shop_rule)
         client = plain.with_middleware(audit)
         for number, turn in enumerate(turns, start=1):
             outcome = _ask(client, audit, turn)
@@ -48,19 +48,8 @@ def main() -> int:
 
 
 def _ask(client: Anthropic, audit: Audit, turn: Turn) -> str:
-    """One question: asked, or stopped by the shop's own rules; returns how it ended."""
+    """One question, asked or stopped by the shop's own rule; returns how it ended."""
     with audit.context(user_id=turn.user, session_id=uuid.uuid5(uuid.NAMESPACE_DNS, turn.user)):
-        reason = forbidden(turn.text)
-        if reason is not None:
-            audit.logger.log_error(
-                model=turn.model,
-                status="blocked",
-                error_type="shop_rule",
-                error=reason,
-                attempts=0,
-                input_text=turn.text,
-            )
-            return "blocked"
         try:
             client.messages.create(
                 model=turn.model,
@@ -68,6 +57,8 @@ def _ask(client: Anthropic, audit: Audit, turn: Turn) -> str:
                 system=SYSTEM,
                 messages=[{"role": "user", "content": turn.text}],
             )
+        except AuditBlocked:
+            return "blocked"
         except anthropic.APIError as error:
             return type(error).__name__
         return "success"

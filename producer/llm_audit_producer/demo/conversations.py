@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llm_audit_producer.demo.local_api import Asked, Reply, error_reply, json_reply
+from llm_audit_producer.sanitizing import Block, Sanitized
 
 SYSTEM = "You answer customers of a small bicycle shop, briefly and kindly."
 
@@ -52,9 +54,12 @@ LIVE_MODEL = "claude-haiku-4-5"
 _CARD_NUMBER = re.compile(r"\b(?:\d[ -]?){13,16}\b")
 
 
-def forbidden(text: str) -> str | None:
-    """Why this shop's own rules stop a question before it is sent, or ``None``."""
-    return "the question holds a payment card number" if _CARD_NUMBER.search(text) else None
+def shop_rule(body: Mapping[str, Any]) -> Sanitized:
+    """The shop's own sanitizer: a question with a payment card number is never sent."""
+    found = sum(len(_CARD_NUMBER.findall(str(message["content"]))) for message in body["messages"])
+    if found:
+        raise Block("the question holds a payment card number", {"payment_card": found})
+    return Sanitized(body)
 
 
 class ScriptedModel:
@@ -105,4 +110,4 @@ def live_conversations() -> Iterator[Turn]:
     """The few turns worth paying for, all on a small model."""
     for turn in CONVERSATIONS[:3]:
         yield Turn(turn.user, LIVE_MODEL, turn.text)
-    yield next(turn for turn in CONVERSATIONS if forbidden(turn.text))
+    yield next(turn for turn in CONVERSATIONS if _CARD_NUMBER.search(turn.text))
