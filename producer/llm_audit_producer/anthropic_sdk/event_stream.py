@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 Timed = tuple[float, bytes]
@@ -42,6 +42,12 @@ def read_events(chunks: Iterable[Timed], content_type: str, content_encoding: st
 def decompress(body: bytes, content_encoding: str) -> bytes:
     """A whole body with its content encoding undone, as far as that goes."""
     return b"".join(data for _time, data in _decompressed([(0.0, body)], content_encoding))
+
+
+def decompressor_of(content_encoding: str) -> Callable[[bytes], bytes]:
+    """Undoes a content encoding chunk by chunk; gives the bytes as they are where there is none."""
+    found = _decompressor(content_encoding.strip().lower())
+    return bytes if found is None else found.decompress
 
 
 def _decompressed(chunks: Iterable[Timed], content_encoding: str) -> Iterator[Timed]:

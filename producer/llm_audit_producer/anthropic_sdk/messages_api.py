@@ -35,9 +35,20 @@ def read_request(call: Call, body: object) -> None:
     """Take from a request's body what was asked: the model, the system prompt, the messages."""
     if not isinstance(body, Mapping):
         return
+    if isinstance(body.get("requests"), list):
+        _read_batch_request(call, body["requests"])
+        return
     call.requested_model = _text(body.get("model"))
     call.system = body.get("system", ABSENT)
     call.input = body.get("messages", body.get("prompt", ABSENT))
+
+
+def _read_batch_request(call: Call, requests: list[Any]) -> None:
+    """What a message batch asks: its requests are its input; its model is theirs where they share one."""
+    call.input = requests
+    models = {_text(_mapping(_mapping(each).get("params")).get("model")) for each in requests}
+    if len(models) == 1:
+        call.requested_model = models.pop()
 
 
 def requested_user(body: object) -> str | None:
@@ -49,6 +60,9 @@ def requested_user(body: object) -> str | None:
 def read_message(call: Call, message: object) -> None:
     """Take from an answer's message its id, model, stop reason, content and usage."""
     if not isinstance(message, Mapping):
+        return
+    if message.get("type") == "message_batch":
+        call.batch_id = _text(message.get("id"))
         return
     call.response_id = _text(message.get("id"))
     call.model = _text(message.get("model"))

@@ -17,6 +17,7 @@ from anthropic import APIRequest, Middleware
 from llm_audit_producer import context
 from llm_audit_producer.anthropic_sdk import client_facts, messages_api
 from llm_audit_producer.anthropic_sdk.attempt import Attempt, Body
+from llm_audit_producer.anthropic_sdk.batches import BatchReading, KnownBatches, batch_read_by
 from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
 from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
 from llm_audit_producer.anthropic_sdk.redaction import Redaction
@@ -28,10 +29,14 @@ from llm_audit_producer.sinks import AuditSink
 
 _SDK = f"anthropic/{anthropic.__version__}"
 
-_ACTIONS = {"/v1/messages": "messages.create", "/v1/complete": "completions.create"}
+_ACTIONS = {
+    "/v1/messages": "messages.create",
+    "/v1/messages/batches": "messages.batches.create",
+    "/v1/complete": "completions.create",
+}
 """Paths that are model calls. Counting tokens, listing models and moving files ask no model anything."""
 
-_outer: ContextVar[Attempt | None] = ContextVar("llm_audit_outer_attempt", default=None)
+_outer: ContextVar[Attempt | BatchReading | None] = ContextVar("llm_audit_outer_attempt", default=None)
 """The attempt within which this code runs, so that a middleware added twice still makes one entry."""
 
 
@@ -167,7 +172,7 @@ class Audit(Middleware):
         attempt.answered(response)
         return response
 
-    def _begin(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | None:
+    def _begin(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | BatchReading | None:
         """The attempt to capture, or ``None`` where there is nothing to capture.
 
         Raises:
@@ -187,7 +192,10 @@ class Audit(Middleware):
             self.logger.capture_failed(error)
             return None
 
-    def _attempt(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | None:
+    def _attempt(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | BatchReading | None:
+        reads = batch_read_by(request.method, request.url)
+        if reads is not None:
+            return self._batch_reading(request, reads, call_next)
         action = _action_of(request)
         if action is None:
             return None
@@ -206,6 +214,24 @@ class Audit(Middleware):
             client=client,
             key=key,
             may_retry=client_facts.retries_left(client, request.max_retries, request.retries_taken),
+        )
+
+    def _batch_reading(
+        self, request: APIRequest, reads: tuple[str, bool], call_next: Callable[..., Any]
+    ) -> BatchReading:
+        batch_id, results = reads
+        asking = context.current().within(self._laid_over)
+        if results:
+            asking = self.logger.attribute(asking)
+        beta = "beta." if _is_beta(request, request.url.partition("?")[2]) else ""
+        return BatchReading(
+            self.logger,
+            self.logger.shared("known_batches", KnownBatches),
+            batch_id,
+            asking=asking,
+            provider=client_facts.provider_of(client_facts.find_client(call_next)),
+            action=f"{beta}messages.batches.result",
+            sdk=_SDK,
         )
 
     def _new_call(self, request: APIRequest, action: str, client: object | None) -> CallInProgress:

@@ -87,6 +87,8 @@ def _handler(answer: Callable[[Asked], Reply]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(reply.body)
 
+        do_GET = do_POST  # noqa: N815 - the base class's naming
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Stay quiet."""
 
