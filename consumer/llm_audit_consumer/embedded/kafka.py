@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from llm_audit_consumer.embedded.broker_client import wait_ready
 from llm_audit_consumer.embedded.errors import EmbeddedStartError
@@ -29,13 +27,14 @@ from llm_audit_consumer.embedded.kafka_config import (
     server_properties,
 )
 from llm_audit_consumer.embedded.kafka_jars import find_java, kafka_jars
+from llm_audit_consumer.embedded.lifecycle import Startable
 from llm_audit_consumer.embedded.process import ChildProcess, free_ports, port_is_free
 
 _FORMAT_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 
 
-class EmbeddedKafka:
+class EmbeddedKafka(Startable):
     """A Kafka cluster of `nodes` brokers, each also a controller; three nodes replicate three times.
 
     Args:
@@ -137,19 +136,6 @@ class EmbeddedKafka:
     def stop_node(self, node: int) -> None:
         """Stop one node (1, 2, ...); `start` brings it back."""
         self._servers[node].stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _must_be_started(self) -> None:
         if not self._ports:

@@ -4,10 +4,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from llm_audit_consumer.embedded.errors import EmbeddedStartError
+from llm_audit_consumer.embedded.lifecycle import Startable
 from llm_audit_consumer.embedded.process import ChildProcess
 
 LIMITS = (
@@ -23,7 +22,7 @@ _HOST = Path(__file__).with_name("broker_client.py")
 _POLL_SECONDS = 0.02
 
 
-class MockKafka:
+class MockKafka(Startable):
     """A memory-only broker on 127.0.0.1; see `LIMITS` for what it cannot do.
 
     Args:
@@ -93,12 +92,3 @@ class MockKafka:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

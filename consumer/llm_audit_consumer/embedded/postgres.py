@@ -16,11 +16,10 @@ import signal
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 from llm_audit_consumer.embedded.errors import EmbeddedError, EmbeddedStartError
+from llm_audit_consumer.embedded.lifecycle import Startable
 from llm_audit_consumer.embedded.postgres_files import SUPERUSER, PostgresFiles, prepare
 from llm_audit_consumer.embedded.process import LOOPBACK, ChildProcess, free_ports, port_is_free
 
@@ -31,7 +30,7 @@ _POLL_SECONDS = 0.05
 _EPHEMERAL_SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(Startable):
     """One PostgreSQL server on 127.0.0.1 with password authentication (SCRAM).
 
     Args:
@@ -148,19 +147,6 @@ class EmbeddedPostgres:
         if self._server is not None:
             self._server.stop()
         self.start()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _folder(self) -> Path:
         if self._asked_folder is not None:

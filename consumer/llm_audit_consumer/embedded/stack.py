@@ -12,13 +12,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.error import URLError
 
 from llm_audit_consumer.embedded.broker_client import make_appear
 from llm_audit_consumer.embedded.choose import Broker, BrokerChoice, Preference, choose_broker
 from llm_audit_consumer.embedded.errors import EmbeddedStartError
+from llm_audit_consumer.embedded.lifecycle import Startable
 from llm_audit_consumer.embedded.postgres import EmbeddedPostgres
 from llm_audit_consumer.embedded.process import LOOPBACK, ChildProcess, free_ports
 from llm_audit_consumer.kafka.topics import create_topics
@@ -33,7 +32,7 @@ Say = Callable[[str], None]
 """Tells the person in front of the screen what happens."""
 
 
-class EmbeddedStack:
+class EmbeddedStack(Startable):
     """A broker, a database and the consumer daemon; stopped in the reverse order.
 
     Args:
@@ -118,19 +117,6 @@ class EmbeddedStack:
                 part.stop()
         if self._temporary:
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _start_broker(self) -> None:
         self.choice = choose_broker(self._preference)
