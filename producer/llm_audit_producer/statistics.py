@@ -77,7 +77,10 @@ class Statistics:
             return self._lost[reason]
 
     def settle(self, reason: str) -> int:
-        """Close the book: what was captured and never reported is lost for ``reason``; returns how much that is."""
+        """Close the book: what was captured and never reported is lost for ``reason``.
+
+        Returns how many are lost for it in all, with those that a sink gave up by itself at the end.
+        """
         with self._lock:
             if self._settled:
                 return 0
@@ -85,7 +88,7 @@ class Statistics:
             unreported = max(0, self._counts["captured"] - self._counts["delivered"] - self._lost.total())
             if unreported:
                 self._lost[reason] += unreported
-            return unreported
+            return self._lost.get(reason, 0)
 
     def count_capture_error(self, error: BaseException) -> bool:
         """Count a fault in the capture; true the first time this class of fault is seen."""

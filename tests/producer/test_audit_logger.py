@@ -12,7 +12,7 @@ from anthropic import Anthropic
 from llm_audit_producer import AuditLogger, MemorySink
 from llm_audit_producer.pytest_plugin import RecordedAudit
 from llm_audit_schemas import STATUSES, HashKey
-from tests.producer.conftest import CALL, ScriptedApi, answer, only
+from tests.producer.conftest import ScriptedApi, answer, only
 from tests.producer.test_context import ODD_METADATA, Broken
 
 TEXT = "What is in the box?"

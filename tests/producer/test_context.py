@@ -62,7 +62,7 @@ def test_tasks_never_see_each_others_user(api: ScriptedApi, llm_audit: RecordedA
     async def serve(client: AsyncAnthropic, user: str, barrier: asyncio.Barrier) -> None:
         with llm_audit.audit.context(user_id=user):
             await barrier.wait()
-            await asyncio.create_task(client.messages.create(**CALL, system=user))  # type: ignore[arg-type]
+            await asyncio.create_task(client.messages.create(**CALL, system=user))
 
     async def run() -> None:
         barrier = asyncio.Barrier(20)
@@ -113,9 +113,9 @@ def test_who_asks_is_said_by_the_nearest(
     llm_audit: RecordedAudit,
 ) -> None:
     audit = llm_audit.audit if own_user is None else llm_audit.audit.on_behalf_of(own_user)
-    extra = {} if api_user is None else {"metadata": {"user_id": api_user}}
+    extra: dict[str, Any] = {} if api_user is None else {"metadata": {"user_id": api_user}}
     with llm_audit.audit.context(user_id=context_user):
-        plain.with_middleware(audit).messages.create(**CALL, **extra)  # type: ignore[arg-type]
+        plain.with_middleware(audit).messages.create(**CALL, **extra)
     assert only(llm_audit).user_id == expected
 
 
@@ -129,7 +129,7 @@ def test_require_user_refuses_before_anything_is_sent(
         async with AsyncAnthropic(base_url=api.url, api_key=KEY, middleware=[audit]) as client:
             await client.messages.create(**CALL)
 
-    with pytest.raises(UserRequiredError, match="audit.context"):
+    with pytest.raises(UserRequiredError, match=r"audit\.context"):
         asyncio.run(run()) if asynchronous else plain.with_middleware(audit).messages.create(**CALL)
     with pytest.raises(UserRequiredError):
         audit.logger.log_request(model="m")

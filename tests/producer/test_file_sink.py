@@ -72,9 +72,11 @@ def test_questions_are_about_moments_whatever_their_time_zone(storage: FileAudit
 
 
 def test_a_time_without_a_zone_is_refused_at_once(storage: FileAuditStorage) -> None:
-    for question in ({"start": datetime(2026, 1, 1)}, {"end": datetime(2026, 1, 1)}):  # noqa: DTZ001 - the point
-        with pytest.raises(ValueError, match="has no timezone"):
-            storage.query(**question)
+    naive = datetime(2026, 1, 1)  # noqa: DTZ001 - the point
+    with pytest.raises(ValueError, match=r"start .* has no timezone"):
+        storage.query(start=naive)
+    with pytest.raises(ValueError, match=r"end .* has no timezone"):
+        storage.query(end=naive)
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ class FailingSink(MemorySink):
     [
         (lambda: SinkError("disk", "the disk is full"), "disk"),
         (lambda: RuntimeError(KEY), "sink_error"),
-        (lambda: RecursionError(), "sink_error"),
+        (RecursionError, "sink_error"),
         (lambda: SystemExit(1), "sink_error"),
     ],
 )

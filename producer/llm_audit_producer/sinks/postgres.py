@@ -27,11 +27,14 @@ logger = logging.getLogger("llm_audit_producer")
 
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
-_MAY_PASS = frozenset({"25006"})
-"""Errors besides a lost connection that pass by themselves: read_only_sql_transaction, during a failover."""
-
-_NOT_MIGRATED = frozenset({"42P01", "42703"})
-"""undefined_table and undefined_column."""
+_MAY_PASS = {
+    "25006": "it is a standby; name the primary, or wait for the failover's end",
+    "3F000": "run `llm-audit migrate` against this database",
+    "42P01": "run `llm-audit migrate` against this database",
+    "42703": "run `llm-audit migrate` of this release against this database",
+    "42501": "grant this role INSERT and SELECT on llm_audit_log",
+}
+"""SQL states besides a lost connection that no entry is to blame for, and how an operator mends them."""
 
 _JSON_COLUMNS = frozenset({"metadata", "details", "digest_salts"})
 
@@ -74,7 +77,7 @@ class PostgresAuditStorage:
         """
         wait = _FIRST_WAIT_SECONDS
         while (trouble := self._attempt(entry)) is not None:
-            logger.warning("llm-audit: PostgreSQL is away (%s); trying again in %.1f s", trouble, wait)
+            logger.warning("llm-audit: %s; trying again in %.1f s", trouble, wait)
             if self._closing.wait(wait):
                 raise SinkError("not_drained", "PostgreSQL stayed away until the end")
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
@@ -90,12 +93,13 @@ class PostgresAuditStorage:
                 raise SinkError("invalid_entry", str(error)) from error
             except (self._psycopg2.OperationalError, self._psycopg2.InterfaceError) as error:
                 self._disconnect()
-                return type(error).__name__
+                return f"PostgreSQL is away ({type(error).__name__})"
             except self._psycopg2.Error as error:
                 self._disconnect()
-                if error.pgcode in _MAY_PASS:
-                    return type(error).__name__
-                raise SinkError("refused", _refusal(error.pgcode, type(error).__name__)) from error
+                kind = f"{error.pgcode} {type(error).__name__}"
+                if hint := _MAY_PASS.get(error.pgcode or ""):
+                    return f"PostgreSQL takes no entries ({kind}): {hint}"
+                raise SinkError("refused", f"PostgreSQL refuses the row: {kind}") from error
             return None
 
     def flush(self, timeout: float) -> int:  # noqa: ARG002 - every append commits
@@ -156,11 +160,6 @@ class PostgresAuditStorage:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-def _refusal(code: str | None, kind: str) -> str:
-    hint = "; run `llm-audit migrate` against this database" if code in _NOT_MIGRATED else ""
-    return f"PostgreSQL refuses the row: {code} {kind}{hint}"
 
 
 def _insert_statement() -> str:
