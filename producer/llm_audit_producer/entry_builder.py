@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from llm_audit_producer.anthropic_sdk.messages_api import says_more_than_columns
 from llm_audit_producer.call import ABSENT, Call, CanonicalForm
+from llm_audit_producer.messages_api import says_more_than_columns
 from llm_audit_producer.pricing import Priced
 from llm_audit_schemas import UNATTRIBUTED, AuditEntry, HashKey, canonical
 from llm_audit_schemas.content_hash import Part, api_key_fingerprint, digest

@@ -10,8 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from llm_audit_producer import context
-from llm_audit_producer.anthropic_sdk import messages_api
+from llm_audit_producer import context, messages_api
 from llm_audit_producer.call import Call, CanonicalForm
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.retained import retained_bytes

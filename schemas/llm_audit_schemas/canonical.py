@@ -5,7 +5,8 @@ Hashes are taken over this form, so its rules are part of the contract and carry
     null -> n;   true/false -> t; / f;   integer -> i<hex digits>;   float -> d<shortest repr>;
     text -> s<byte length>:<UTF-8>   bytes -> b<length>:<bytes>
     list -> l<items>e   object -> o<key text, value, ...>e, keys sorted by their UTF-8 bytes
-    anything else, what is nested deeper than 64 levels, and an object inside itself
+    anything else, what is nested deeper than 64 levels, an object inside itself, and lists and objects after
+        the first two million parts of a form
         -> x<length>:<its type's qualified name>
 
 Every item says its own length or end, so two different contents cannot share a form as long as they are made of the
@@ -26,6 +27,7 @@ VERSION = 1
 """Version of the canonical form, stored with every hash."""
 
 _MAX_DEPTH = 64
+_MAX_PARTS = 2_000_000  # a small value that holds itself many times over would otherwise unfold without end
 _IGNORED_MEMBERS = frozenset({"cache_control"})
 
 
@@ -84,7 +86,7 @@ def _append(parts: list[bytes], value: object, depth: int, open_ids: set[int]) -
         parts.append(b"d%s;" % float.__repr__(value).encode())
     elif isinstance(value, bytes | bytearray):
         _append_sized(parts, b"b", bytes(value))
-    elif depth <= 0 or id(value) in open_ids:
+    elif depth <= 0 or len(parts) > _MAX_PARTS or id(value) in open_ids:
         _append_unknown(parts, value)
     else:
         begun = len(parts)

@@ -44,12 +44,13 @@ class HashKey:
 
     def __post_init__(self) -> None:
         if not _KEY_ID.fullmatch(self.key_id):
+            # Not repeated here: where name and secret were swapped, it is the secret.
             raise InvalidHashKeyError(
-                f"hash key id {self.key_id!r} is not a name; use 1 to 64 letters, digits, '.', '_' or '-'"
+                "the hash key's name is not one; use 1 to 64 letters, digits, '.', '_' or '-', as in NAME:BASE64-SECRET"
             )
         if len(self.secret) < MINIMUM_KEY_BYTES:
             raise InvalidHashKeyError(
-                f"the secret of hash key {self.key_id!r} has {len(self.secret)} bytes; at least "
+                f"the secret of the hash key has {len(self.secret)} bytes; at least "
                 f"{MINIMUM_KEY_BYTES} random ones are needed, such as from `openssl rand -base64 32`"
             )
 
@@ -67,7 +68,7 @@ class HashKey:
             secret = base64.b64decode(encoded, validate=True)
         except binascii.Error as error:
             raise InvalidHashKeyError(
-                f"the secret of hash key {key_id!r} is not base64; write it as NAME:BASE64-SECRET"
+                "what follows the colon of the hash key is not base64; write it as NAME:BASE64-SECRET"
             ) from error
         return cls(key_id, secret)
 

@@ -226,3 +226,10 @@ def test_storable_text_has_neither_nul_nor_surrogate(text: str, limit: int) -> N
         kept.encode("utf-8")
     assert len(storable(text)) == len(text)
     assert len(bounded(text, limit)) == min(len(text), limit)
+
+
+def test_a_value_that_holds_itself_many_times_over_does_not_unfold_without_end() -> None:
+    value: list[object] = []
+    for _ in range(50):
+        value = [value, value]
+    assert 0 < len(canonical.encode(value)) < 100_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import io
 import json
@@ -18,7 +19,9 @@ from fastavro.validation import validate
 from llm_audit_schemas import (
     AuditEntry,
     EntryCodec,
+    HashKey,
     InvalidEntryError,
+    InvalidHashKeyError,
     MarkerCodec,
     ProducerMarker,
     request_id_time,
@@ -207,3 +210,14 @@ def test_an_example_with_a_mistake_is_refused(change: dict[str, object], message
     content = {**example(schema_files.ENTRY, "success"), **change}
     with pytest.raises(InvalidEntryError, match=message):
         AuditEntry.from_json(content)
+
+
+@pytest.mark.parametrize(
+    "text", ["{secret}:production", "production:{secret}!", "{secret}", "a b:{secret}", "k:c2hvcnQ="]
+)
+def test_a_hash_key_that_cannot_be_read_is_never_repeated(text: str) -> None:
+    secret = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
+    with pytest.raises(InvalidHashKeyError) as caught:
+        HashKey.parse(text.format(secret=secret))
+    assert secret not in str(caught.value)
+    assert "BASE64-SECRET" in str(caught.value) or "random" in str(caught.value)

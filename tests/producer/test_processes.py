@@ -174,7 +174,6 @@ def test_a_worker_of_multiprocessing_drains_too(method: str, parents: int, tmp_p
 
 
 FORK_WITHIN = """
-import gc
 from anthropic import Anthropic
 from llm_audit_producer.anthropic_sdk.middleware import Audit
 audit = Audit(AuditLogger(storage()))
@@ -184,8 +183,7 @@ with client.messages.create(**call, stream=True) as stream:
     next(iter(stream))
     pid = os.fork()
     if pid == 0:
-        del stream
-        gc.collect()
+        stream.close()
         audit.close()
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from anthropic import Anthropic
 
-from llm_audit_producer import AuditLogger, AuditSettingsError, MemorySink
-from llm_audit_producer.anthropic_sdk import messages_api
+from llm_audit_producer import AuditLogger, AuditSettingsError, MemorySink, messages_api
 from llm_audit_producer.errors import SinkError
 from llm_audit_producer.pytest_plugin import RecordedAudit
 from llm_audit_producer.sinks import DeliveryReports

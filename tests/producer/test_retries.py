@@ -51,6 +51,8 @@ def test_a_call_that_succeeds_at_last_is_one_success(
     assert (entry.status, entry.http_status, entry.attempts) == ("success", 200, len(script))
     assert (entry.details or {}).get("attempt_statuses") == statuses
     assert (entry.error_type, entry.output_tokens) == (None, 5)
+    llm_audit.logger.close()
+    assert llm_audit.sink.entries == (entry,)  # no attempt was left behind that the end would record
 
 
 @pytest.mark.parametrize(

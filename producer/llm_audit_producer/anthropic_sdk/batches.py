@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from llm_audit_producer.anthropic_sdk import messages_api
+from llm_audit_producer import messages_api
 from llm_audit_producer.anthropic_sdk.attempt import Body
 from llm_audit_producer.anthropic_sdk.body_watch import BodyWatch, watch_body
 from llm_audit_producer.anthropic_sdk.event_stream import decompressor_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from llm_audit_producer.anthropic_sdk import messages_api
+from llm_audit_producer import messages_api
 from llm_audit_producer.anthropic_sdk.body_watch import BodyWatch
 from llm_audit_producer.anthropic_sdk.event_stream import decompress, read_events
 from llm_audit_producer.anthropic_sdk.stream_fold import FoldedStream

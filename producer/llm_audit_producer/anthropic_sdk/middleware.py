@@ -14,8 +14,8 @@ from typing import Any
 import anthropic
 from anthropic import APIRequest, Middleware
 
-from llm_audit_producer import context
-from llm_audit_producer.anthropic_sdk import client_facts, messages_api
+from llm_audit_producer import context, messages_api
+from llm_audit_producer.anthropic_sdk import client_facts
 from llm_audit_producer.anthropic_sdk.attempt import Attempt, Body
 from llm_audit_producer.anthropic_sdk.batches import BatchReading, KnownBatches, batch_read_by
 from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
