@@ -136,7 +136,7 @@ class Daemon:
         """Poll; while a batch is held, only to stay in the group."""
         self._health.turned()
         if self._failures and not self._held:
-            self._take_again()  # what was held went to another consumer
+            self._take_again()  # nothing is left of what it was paused for
         if self._held:
             wait = min(_IDLE_SECONDS, max(0.0, self._try_again_at - time.monotonic()))
             self._batcher.add(self._source.poll(1, wait))
@@ -194,7 +194,6 @@ class Daemon:
     def _start_over(self, error: AuditConsumerError) -> None:
         """Read every partition again from where the database says it stands."""
         self._failed("offset_conflict", error)
-        self._database_is_there()  # it has answered, if not as hoped
         ours = tuple(self._writer.next_offsets)
         self._held = []
         self._batcher.drop(ours)

@@ -51,8 +51,7 @@ def new_entry(**changes: Any) -> AuditEntry:
 
 def new_record(**changes: Any) -> Record:
     """The Avro record of a new entry, with values laid over that the producer itself would never write."""
-    record = {**entry_record(new_entry()), **changes}
-    return record
+    return {**entry_record(new_entry()), **changes}
 
 
 def message_of(
@@ -112,7 +111,7 @@ def _produce(
             assert offset is not None
             places[number] = (at, offset)
 
-    headers = [] if identity is None else [(IDENTITY_HEADER, identity)]
+    headers: list[tuple[str, str | bytes | None]] = [] if identity is None else [(IDENTITY_HEADER, identity)]
     producer.produce(topic, value, key=b"key", partition=partition, headers=headers, on_delivery=report)
 
 

@@ -37,6 +37,7 @@ logger = structlog.get_logger(__name__)
 
 _MONTHS_AHEAD = timedelta(days=62)
 _LIMITS = BatchLimits()
+_LAST_PORT = 65_535
 
 _EXAMPLES = """Examples:
 
@@ -44,8 +45,8 @@ _EXAMPLES = """Examples:
 
   llm-audit consume --no-migrate --metrics-address 0.0.0.0:9464
 
-Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start, 4 broker unreachable at start,
-5 tables altered.
+Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start or while partitions wait for it,
+4 broker unreachable at start or its client has given up, 5 tables altered.
 """
 
 
@@ -61,6 +62,15 @@ Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start
     envvar="LLM_AUDIT_INSTANCE_ID",
     show_envvar=True,
     help="Stable identity of this consumer, so that its restart moves no partitions.",
+)
+@click.option(
+    "--session-timeout",
+    type=click.FloatRange(6, 300),
+    default=30.0,
+    show_default=True,
+    envvar="LLM_AUDIT_SESSION_TIMEOUT",
+    show_envvar=True,
+    help="Seconds without a sign of life after which the group gives this consumer's partitions to others.",
 )
 @click.option(
     "--batch-messages",
@@ -144,6 +154,7 @@ def command(
     topic: str,
     group: str,
     instance_id: str | None,
+    session_timeout: float,
     batch_messages: int,
     batch_bytes: int,
     batch_age_ms: int,
@@ -159,8 +170,15 @@ def command(
     SIGTERM and SIGINT finish the current batch, leave the group and exit with 0.
     """
     configure_logging(log_level)
+    host, port = _host_and_port(metrics_address)
     store = _ready_store(dsn, startup_timeout, run_migrations=run_migrations)
-    source = KafkaSource(kafka, topic, group, instance_id=instance_id)
+    source = KafkaSource(
+        kafka,
+        topic,
+        group,
+        instance_id=instance_id,
+        extra={"session.timeout.ms": round(session_timeout * 1000)},
+    )
     source.check(startup_timeout)
     registry = _process_registry()
     health = Health(time.monotonic, stuck_seconds)
@@ -173,7 +191,7 @@ def command(
         health,
         random.random,
     )
-    server = _serve(metrics_address, registry, health)
+    server = _serve(host, port, registry, health)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: daemon.stop())
     logger.info("consumer started", topic=topic, group=group, metrics_port=server.port, pid=os.getpid())
@@ -221,17 +239,21 @@ def _process_registry() -> CollectorRegistry:
     return registry
 
 
-def _serve(address: str, registry: CollectorRegistry, health: Health) -> HealthServer:
+def _host_and_port(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not port.isdecimal() or int(port) > _LAST_PORT:
         raise ConfigurationError(
             f"--metrics-address is {address!r}", "write it as HOST:PORT, such as 127.0.0.1:9464"
         )
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - ":9464" asks for every address
+
+
+def _serve(host: str, port: int, registry: CollectorRegistry, health: Health) -> HealthServer:
     try:
-        server = HealthServer(host.strip("[]") or "0.0.0.0", int(port), registry, health)  # noqa: S104 - ":9464" asks for every address
+        server = HealthServer(host, port, registry, health)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on --metrics-address {address}: {error.strerror}",
+            f"cannot listen on --metrics-address {host}:{port}: {error.strerror}",
             "name a free port, or 0 for any",
         ) from error
     server.start()

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _FROM_THE_START = -2  # librdkafka's OFFSET_BEGINNING
 _WATERMARK_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
 
 Assigned = Callable[[Sequence[Partition]], Mapping[Partition, int | None]]
 """Told of partitions that became ours; answers with the offset to start each from, ``None`` for its beginning."""
@@ -64,6 +65,7 @@ class KafkaSource:
         self._partitions: dict[int, Partition] = {}
         self._on_out_of_range: OutOfRange = lambda _partition, _wanted, _instead: None
         self._broker_error: str | None = None
+        self._paused = False
         properties: dict[str, str | int | bool | Callable[[KafkaError], None]] = {
             "group.id": group,
             "enable.auto.commit": False,
@@ -142,7 +144,11 @@ class KafkaSource:
         self._consumer.subscribe([self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
 
     def poll(self, most: int, timeout: float) -> list[Message]:
-        """Up to ``most`` messages, waiting up to ``timeout`` seconds for the first; serves the group meanwhile."""
+        """Up to ``most`` messages, waiting up to ``timeout`` seconds for the first; serves the group meanwhile.
+
+        Raises:
+            BrokerUnavailableError: the client has given up for good, such as after another member took its identity.
+        """
         taken = self._consumer.consume(num_messages=max(1, most), timeout=timeout)
         messages: list[Message] = []
         for each in taken:
@@ -153,23 +159,34 @@ class KafkaSource:
                     messages.append(_message(partition, each))
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
                 self._resume_in_range(each)
+            elif error.fatal() or error.code() == KafkaError._FATAL:
+                raise BrokerUnavailableError(
+                    f"the Kafka client has given up: {error.str()}",
+                    "start the consumer again; each one needs an --instance-id of its own, or none",
+                )
             else:
                 self._note_broker_error(error)
         if messages:
             self._broker_error = None
+        elif self._broker_error is not None:
+            self._look_for_broker()
         return messages
 
     def pause(self) -> None:
         """Take no more messages, and stay in the group."""
+        self._paused = True
         self._consumer.pause(self._assignment())
 
     def resume(self) -> None:
         """Take messages again."""
+        self._paused = False
         self._consumer.resume(self._assignment())
 
     def seek(self, partition: Partition, offset: int | None) -> None:
         """Read a partition on from another offset, ``None`` for its beginning."""
-        self._consumer.seek(_start_of(partition, offset))
+        # Not librdkafka's own seek: it refuses one where fetching has only just begun, or has stopped.
+        self._consumer.incremental_unassign([TopicPartition(partition.topic, partition.number)])
+        self._consumer.incremental_assign([_start_of(partition, offset)])
 
     def advise(self, next_offsets: Mapping[Partition, int]) -> None:
         """Tell Kafka how far we are, for tools that look there; a failure costs nothing."""
@@ -181,12 +198,16 @@ class KafkaSource:
 
     def high_watermark(self, partition: Partition) -> int | None:
         """The offset that the next message of a partition will get, as last heard; ``None`` while not known."""
+        if self._broker_error is not None:
+            return None  # what was heard before may have grown since
         where = TopicPartition(partition.topic, partition.number)
         try:
-            # The client's type hints leave out the None that it gives while it has heard nothing.
-            low_high = cast(
-                "tuple[int, int] | None", self._consumer.get_watermark_offsets(where, cached=True)
+            # Fetching brings the news along; while paused nothing is fetched, so it is asked for.
+            answer = self._consumer.get_watermark_offsets(
+                where, timeout=_LOOK_SECONDS, cached=not self._paused
             )
+            # The client's type hints leave out the None that it gives while it has heard nothing.
+            low_high = cast("tuple[int, int] | None", answer)
         except KafkaException:
             return None
         return low_high[1] if low_high is not None and low_high[1] >= 0 else None
@@ -203,17 +224,28 @@ class KafkaSource:
         partition, wanted = self._partition_of(message), message.offset()
         if partition is None or wanted is None:
             return
-        low, _high = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, partition.number), timeout=_WATERMARK_SECONDS
-        )
-        self._on_out_of_range(partition, wanted, low)
-        # Not a seek: librdkafka has stopped fetching the partition, and refuses to seek one that is stopped.
-        self._consumer.incremental_unassign([TopicPartition(self._topic, partition.number)])
-        self._consumer.incremental_assign([_start_of(partition, low)])
+        try:
+            low, _high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition.number), timeout=_WATERMARK_SECONDS
+            )
+        except KafkaException as error:
+            logger.warning("Kafka: %s", error.args[0].str())
+            low = wanted  # out of range again, and so asked again
+        else:
+            self._on_out_of_range(partition, wanted, low)
+        self.seek(partition, low)
 
     def _partition_of(self, message: KafkaMessage) -> Partition | None:
         number = message.partition()
         return None if number is None else self._partitions.get(number)
+
+    def _look_for_broker(self) -> None:
+        """On a quiet topic no message will tell that the broker is back: ask for metadata."""
+        try:
+            self._consumer.list_topics(self._topic, timeout=_LOOK_SECONDS)
+        except KafkaException:
+            return
+        self._broker_error = None
 
     def _note_broker_error(self, error: KafkaError) -> None:
         if error.code() in (
@@ -231,18 +263,25 @@ def _start_of(partition: Partition, offset: int | None) -> TopicPartition:
 
 
 def _message(partition: Partition, message: KafkaMessage) -> Message:
-    kind, milliseconds = message.timestamp()
-    if kind == TIMESTAMP_NOT_AVAILABLE:
-        milliseconds = int(time.time() * 1000)
     offset, value, key = message.offset(), message.value(), message.key()
     return Message(
         partition=partition,
         offset=-1 if offset is None else offset,
-        timestamp=datetime.fromtimestamp(milliseconds / 1000, UTC),
+        timestamp=_moment(*message.timestamp()),
         key=_bytes(key),
         value=_bytes(value),
         identity=_identity(message),
     )
+
+
+def _moment(kind: int, milliseconds: int) -> datetime:
+    """When the broker got the message; the present where it does not say, or says what no calendar holds."""
+    if kind != TIMESTAMP_NOT_AVAILABLE:
+        try:
+            return datetime.fromtimestamp(milliseconds / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            logger.debug("a message's timestamp is no date: %d ms", milliseconds)
+    return datetime.fromtimestamp(time.time(), UTC)
 
 
 def _identity(message: KafkaMessage) -> bytes | None:
