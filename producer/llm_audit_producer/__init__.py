@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from llm_audit_producer.context import carry
     from llm_audit_producer.errors import AuditBlocked, AuditError, AuditSettingsError, UserRequiredError
     from llm_audit_producer.sanitizing import Block, Sanitized
+    from llm_audit_producer.sanitizing.patterns import PatternSanitizer
+    from llm_audit_producer.sanitizing.presidio import PresidioSanitizer
     from llm_audit_producer.sinks.file import FileAuditStorage
     from llm_audit_producer.sinks.kafka import KafkaSink
     from llm_audit_producer.sinks.memory import MemorySink
@@ -36,7 +38,9 @@ __all__ = [
     "FileAuditStorage",
     "KafkaSink",
     "MemorySink",
+    "PatternSanitizer",
     "PostgresAuditStorage",
+    "PresidioSanitizer",
     "Sanitized",
     "UserRequiredError",
     "carry",
@@ -53,7 +57,9 @@ _HOMES = {
     "KafkaSink": "sinks.kafka",
     "MemorySink": "sinks.memory",
     "Block": "sanitizing",
+    "PatternSanitizer": "sanitizing.patterns",
     "PostgresAuditStorage": "sinks.postgres",
+    "PresidioSanitizer": "sanitizing.presidio",
     "Sanitized": "sanitizing",
     "UserRequiredError": "errors",
     "carry": "context",
