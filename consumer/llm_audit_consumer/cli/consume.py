@@ -38,6 +38,7 @@ logger = structlog.get_logger(__name__)
 _MONTHS_AHEAD = timedelta(days=62)
 _LIMITS = BatchLimits()
 _LAST_PORT = 65_535
+_HEARTBEATS_PER_SESSION = 10
 
 _EXAMPLES = """Examples:
 
@@ -177,7 +178,10 @@ def command(
         topic,
         group,
         instance_id=instance_id,
-        extra={"session.timeout.ms": round(session_timeout * 1000)},
+        extra={
+            "session.timeout.ms": round(session_timeout * 1000),
+            "heartbeat.interval.ms": round(session_timeout * 1000 / _HEARTBEATS_PER_SESSION),
+        },
     )
     source.check(startup_timeout)
     registry = _process_registry()
