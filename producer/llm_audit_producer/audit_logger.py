@@ -12,15 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from llm_audit_producer import context
+from llm_audit_producer import context, tracing
 from llm_audit_producer.call import ABSENT, Call, CanonicalForm, Captured, CapturedCall
 from llm_audit_producer.composition import default_sink, entry_builder
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.errors import UserRequiredError
 from llm_audit_producer.faults import say
 from llm_audit_producer.loose_arguments import Arguments
+from llm_audit_producer.manual_call import ManualCall
 from llm_audit_producer.recorder import Recorder, Tick
 from llm_audit_producer.settings import ProducerSettings
 from llm_audit_producer.sinks import AuditSink
@@ -191,6 +192,17 @@ class AuditLogger:
         self._take_content(call, *content)
         return self._record_loose(call, arguments)
 
+    def call(self, user_id: object = None, **facts: Any) -> ManualCall:
+        """A block that is one call made another way than through Anthropic's SDK: see ``manual_call``.
+
+        Args:
+            user_id: Who asks; the context's user when not given.
+            **facts: What is known beforehand, by the names of :meth:`log_request`: ``provider``, ``model``,
+                ``action``, ``system_prompt``, ``input_text`` and any other plain field. The model given here is the
+                one that is asked, and is taken for the one that answers where the answer names none.
+        """
+        return ManualCall(self, {"requested_model": facts.get("model"), **facts, "user_id": user_id})
+
     def flush(self, timeout: float = 10.0) -> int:
         """Wait up to ``timeout`` seconds until every entry so far is delivered or lost; returns how many are not."""
         return self._recorder.flush(timeout)
@@ -226,6 +238,17 @@ class AuditLogger:
                     "nobody is named for this call and require_user is set; "
                     "wrap it in `with audit.context(user_id=...)`"
                 )
+        return asking
+
+    def asking(self, said: CallContext) -> CallContext:
+        """Who is asking now, with ``said`` laid over the context.
+
+        Raises:
+            UserRequiredError: nobody is named, and the settings require it.
+        """
+        asking = context.current().within(said)
+        if asking.user_id is None and self.enabled and self._settings.require_user:
+            return self.attribute(asking)  # which counts it, and raises
         return asking
 
     def note_request_id(self, request_id: str) -> None:
@@ -273,6 +296,8 @@ class AuditLogger:
             latency_ms=latency,
         )
         arguments.fill(call)
+        if call.trace_id is None and call.span_id is None:
+            call.trace_id, call.span_id = tracing.current_ids()
         return call
 
     def _record_loose(self, call: Call, arguments: Arguments) -> str:

@@ -11,7 +11,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Written
@@ -30,7 +31,7 @@ class AuditStore:
     Args:
         dsn: libpq connection string.
         application_name: Shown in ``pg_stat_activity``.
-        statement_timeout_ms: Longest that one statement of a batch may take, in milliseconds.
+        statement_timeout_ms: Longest that one statement may take, in milliseconds.
         connect_timeout: Longest that connecting may take, in seconds.
     """
 
@@ -56,8 +57,7 @@ class AuditStore:
             SchemaMismatchError: they are not; names table and column.
             DatabaseUnavailableError: the database does not answer.
         """
-        database = self._database()
-        with database.transaction():
+        with self._transaction() as database:
             verify_tables(database)
 
     def next_offsets(self, group: str, topic_id: str) -> dict[int, int]:
@@ -66,8 +66,7 @@ class AuditStore:
         Raises:
             DatabaseUnavailableError: the database does not answer.
         """
-        database = self._database()
-        with database.transaction():
+        with self._transaction() as database:
             rows = database.rows(statement("next_offsets"), {"consumer_group": group, "topic_id": topic_id})
         return {row["partition"]: row["next_offset"] for row in rows}
 
@@ -90,10 +89,9 @@ class AuditStore:
         """Make the monthly partitions up to and including the month of ``through``; returns how many were made.
 
         Raises:
-            DatabaseUnavailableError: the database does not answer.
+            DatabaseUnavailableError: the database does not answer, or someone's long query holds the log.
         """
-        database = self._database()
-        with database.transaction():
+        with self._transaction() as database:
             return int(database.rows(statement("create_partitions"), {"through": through})[0]["made"])
 
     def ping(self) -> None:
@@ -102,9 +100,8 @@ class AuditStore:
         Raises:
             DatabaseUnavailableError: there is none.
         """
-        database = self._database()
         try:
-            with database.transaction():
+            with self._transaction() as database:
                 database.execute(statement("ping"))
         except RetryableStoreError:
             self.close()
@@ -123,12 +120,17 @@ class AuditStore:
             )
         return self._open
 
-    def _write(self, group: str, batch: DecodedBatch) -> Written:
+    @contextmanager
+    def _transaction(self) -> Iterator[Database]:
         database = self._database()
+        with database.transaction():
+            database.execute(statement("begin"), {"statement_timeout_ms": self._statement_timeout_ms})
+            yield database
+
+    def _write(self, group: str, batch: DecodedBatch) -> Written:
         if self._in_doubt is not None and self._was_committed(group, batch.advances):
             return Written(inserted=len(batch.rows), duplicates=0, dead_letters=len(batch.dead_letters))
-        with database.transaction():
-            database.execute(statement("begin_batch"), {"statement_timeout_ms": self._statement_timeout_ms})
+        with self._transaction() as database:
             inserted = _insert_rows(database, batch)
             _insert_dead_letters(database, group, batch.dead_letters)
             for advance in batch.advances:
@@ -139,11 +141,12 @@ class AuditStore:
 
     def _was_committed(self, group: str, advances: Sequence[OffsetAdvance]) -> bool:
         """Whether the commit whose answer was lost went through: then every offset stands where it would put it."""
-        same_batch, self._in_doubt = self._in_doubt == advances, None
-        if not same_batch or not advances:
+        if self._in_doubt != advances or not advances:
+            self._in_doubt = None
             return False
         topic_ids = {advance.partition.topic_id for advance in advances}
         stored = {topic_id: self.next_offsets(group, topic_id) for topic_id in topic_ids}
+        self._in_doubt = None  # only now: had the reading failed, the doubt would stand
         return all(
             stored[advance.partition.topic_id].get(advance.partition.number) == advance.next_offset
             for advance in advances
@@ -155,7 +158,7 @@ def _insert_rows(database: Database, batch: DecodedBatch) -> int:
         return 0
     database.execute(statement("make_staging"))
     database.copy_in(statement("copy_staging").format(columns=COLUMN_NAMES), copy_text(batch.rows))
-    return database.execute(statement("insert_staged"))
+    return database.execute(statement("insert_staged").format(columns=COLUMN_NAMES))
 
 
 def _insert_dead_letters(database: Database, group: str, dead_letters: Sequence[DeadLetter]) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 import psycopg2
-from psycopg2 import extras
+from psycopg2 import extensions, extras
 
 from llm_audit_consumer.errors import (
     AuditConsumerError,
@@ -26,9 +26,24 @@ Parameters = Mapping[str, object]
 # SQLSTATE classes and codes, from PostgreSQL's manual, appendix A.
 _PASSING = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
 _DATA = ("22", "23", "54")
-_TABLES = ("42P01", "42703", "42804", "42883", "42P10")
+_TABLES = ("42", "3F")
+_ALREADY_THERE = ("42P07", "42710", "42723")
 _NO_PRIVILEGE = "42501"
 _MIGRATE_HINT = "bring the tables up to date with: llm-audit migrate"
+_FOREIGN_HINT = (
+    "something of that name is there that llm-audit did not make: rename it, "
+    "or give the trail a database of its own"
+)
+_DSN_HINT = "write it as postgresql://USER@HOST:PORT/DATABASE, special characters percent-encoded"
+
+# What the connection string may say otherwise. Unacknowledged data ends a connection by tcp_user_timeout alone
+# (keepalives are for idle ones): later than a batch's statement timeout, so that a slow server is no dead one.
+_DEFAULTS = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "90000",
+}
 
 
 class Database:
@@ -37,7 +52,7 @@ class Database:
     Args:
         dsn: libpq connection string or URI. Its password is never repeated in an error.
         application_name: Shown in ``pg_stat_activity``.
-        connect_timeout: Seconds that connecting may take.
+        connect_timeout: Seconds that connecting may take, unless the connection string says otherwise.
 
     Raises:
         ConfigurationError: the connection string cannot be read.
@@ -45,21 +60,15 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, application_name: str, connect_timeout: int = 10) -> None:
+        settings = {
+            **_DEFAULTS,
+            "application_name": application_name,
+            "connect_timeout": str(connect_timeout),
+            **_parsed(dsn),
+            "client_encoding": "UTF8",
+        }
         try:
-            self._connection = psycopg2.connect(
-                dsn,
-                application_name=application_name,
-                connect_timeout=connect_timeout,
-                client_encoding="UTF8",
-                keepalives_idle=30,
-                keepalives_interval=10,
-                keepalives_count=3,
-            )
-        except psycopg2.ProgrammingError:
-            raise ConfigurationError(
-                "the PostgreSQL connection string cannot be read",
-                "write it as postgresql://USER@HOST:PORT/DATABASE, special characters percent-encoded",
-            ) from None  # libpq's own words repeat the string, its password included
+            self._connection = psycopg2.connect(extensions.make_dsn(**settings))
         except psycopg2.OperationalError as error:
             raise DatabaseUnavailableError(
                 f"PostgreSQL cannot be reached: {_first_line(error)}",
@@ -77,7 +86,8 @@ class Database:
             with self._connection:
                 yield
         except psycopg2.Error as error:
-            raise translated(error) from error
+            # Not chained: PostgreSQL's own DETAIL and CONTEXT lines quote the row, and tracebacks get logged.
+            raise translated(error) from None
 
     def execute(self, sql: str, parameters: Parameters | None = None) -> int:
         """Run a statement; returns how many rows it touched."""
@@ -129,6 +139,8 @@ def translated(error: psycopg2.Error) -> AuditConsumerError:
         return ConfigurationError(
             f"PostgreSQL refuses: {_first_line(error)}", "connect as a role that may write the audit tables"
         )
+    if code in _ALREADY_THERE:
+        return SchemaMismatchError(f"the tables cannot be made: {_first_line(error)}", _FOREIGN_HINT)
     if code.startswith(_TABLES):
         return SchemaMismatchError(f"the tables do not fit: {_first_line(error)}", _MIGRATE_HINT)
     if code.startswith(_DATA):
@@ -138,6 +150,30 @@ def translated(error: psycopg2.Error) -> AuditConsumerError:
             f"PostgreSQL: {_first_line(error) or type(error).__name__}", "it is tried again"
         )
     return RetryableStoreError(f"PostgreSQL: SQLSTATE {code}, {type(error).__name__}", "it is tried again")
+
+
+def _parsed(dsn: str) -> dict[str, str]:
+    """The connection string's settings; libpq's own words about a bad one repeat parts of its password."""
+    try:
+        settings: dict[str, str] = extensions.parse_dsn(dsn)
+    except psycopg2.ProgrammingError:
+        settings = {}
+        readable = False
+    else:
+        readable = not _holds_stray_password(settings)
+    if not readable:
+        raise ConfigurationError("the PostgreSQL connection string cannot be read", _DSN_HINT)
+    return settings
+
+
+def _holds_stray_password(settings: Mapping[str, str]) -> bool:
+    """Whether a password's unencoded ``@`` or ``/`` has spilled part of it into host, port or database."""
+    host, ports = settings.get("host", ""), settings.get("port", "")
+    return (
+        "@" in host.removeprefix("@")  # a leading one is libpq's sign of an abstract socket
+        or "@" in settings.get("dbname", "")
+        or not all(port.isdecimal() for port in ports.split(",") if port)
+    )
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -75,7 +75,7 @@ def _decompressor(content_encoding: str) -> _Decompressor | None:
 def _optional_decompressor(content_encoding: str) -> _Decompressor:
     """The SDK only asks for these encodings where their library is there, so it can be imported here too."""
     if content_encoding == "br":
-        import brotli  # type: ignore[import-not-found]  # the HTTP library's own optional dependency
+        import brotli
 
         class Brotli:
             def __init__(self) -> None:
@@ -85,32 +85,52 @@ def _optional_decompressor(content_encoding: str) -> _Decompressor:
                 return bytes(self._inner.process(data))
 
         return Brotli()
-    import zstandard  # type: ignore[import-not-found]  # the HTTP library's own optional dependency
+    import zstandard
 
     found: _Decompressor = zstandard.ZstdDecompressor().decompressobj()
     return found
 
 
 def _sse_events(chunks: Iterable[Timed]) -> Iterator[Event]:
+    name: str | None = None
     data: list[str] = []
     for time, line in _lines(chunks):
-        if line.startswith("data:"):
+        if line.startswith("event:"):
+            name = line[6:].removeprefix(" ")
+        elif line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            event = _json("\n".join(data))
-            data = []
+        elif not line:
+            event = _sse_event(name, "\n".join(data))
+            name, data = None, []
             if event is not None:
                 yield time, event
 
 
+def _sse_event(name: str | None, data: str) -> dict[str, Any] | None:
+    """One event as the SDK sees it: it passes over those without a name, and raises at what is no JSON."""
+    if not name or name == "ping" or not (data or name == "error"):
+        return None
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        kind = "error" if name == "error" else "malformed_event"
+        words = f"the data of an event {name[:40]!r} is not JSON"
+        return {"type": "error", "error": {"type": kind, "message": words}}
+    if name == "error" and not (isinstance(body, dict) and isinstance(body.get("error"), dict)):
+        return {"type": "error", "error": {"type": "error", "message": None}}
+    return body if isinstance(body, dict) else None
+
+
 def _lines(chunks: Iterable[Timed]) -> Iterator[tuple[float, str]]:
     """Lines of the body; they end in LF, CR LF or CR."""
-    pending = b""
+    pending, time = b"", 0.0
     for time, data in chunks:
         pending += data
         complete, pending = _split(pending)
         for line in complete:
             yield time, line.decode("utf-8", "replace")
+    if pending.endswith(b"\r"):  # nothing follows, so it was no half of a CR LF
+        yield time, pending[:-1].decode("utf-8", "replace")
 
 
 def _split(pending: bytes) -> tuple[list[bytes], bytes]:
@@ -124,7 +144,7 @@ def _split(pending: bytes) -> tuple[list[bytes], bytes]:
 
 def _aws_events(chunks: Iterable[Timed]) -> Iterator[Event]:
     """Bedrock's frames, each holding one event of the Messages API in base64."""
-    from botocore.eventstream import EventStreamBuffer  # type: ignore[import-untyped]  # the SDK's bedrock extra
+    from botocore.eventstream import EventStreamBuffer
 
     buffer = EventStreamBuffer()
     for time, data in chunks:
@@ -151,6 +171,6 @@ def _aws_event(response: dict[str, Any]) -> dict[str, Any] | None:
 def _json(text: str) -> dict[str, Any] | None:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

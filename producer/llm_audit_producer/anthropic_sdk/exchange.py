@@ -38,6 +38,8 @@ class CallInProgress:
         failures: HTTP status or exception class of each failed attempt so far.
         sanitized: Whether a sanitizer has seen the body; it is then what is sent.
         sanitization_events: What was redacted: kind to count.
+        trace_id: OpenTelemetry's trace within which the call was made.
+        span_id: Its span.
     """
 
     provider: str
@@ -53,6 +55,8 @@ class CallInProgress:
     request_id: str = ""
     sanitized: bool = False
     sanitization_events: Mapping[str, int] = field(default_factory=dict)
+    trace_id: str | None = None
+    span_id: str | None = None
 
     def __post_init__(self) -> None:
         self.request_id = request_id_at(self.started_at)
@@ -83,6 +87,8 @@ class CallInProgress:
             sanitization_count=sum(self.sanitization_events.values()),
             sanitization_events=self.sanitization_events,
             sdk=self.sdk,
+            trace_id=self.trace_id,
+            span_id=self.span_id,
         )
         messages_api.read_request(call, self.body)
         return call

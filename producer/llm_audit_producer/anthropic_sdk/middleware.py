@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import anthropic
 from anthropic import APIRequest, Middleware
 
-from llm_audit_producer import context, messages_api
-from llm_audit_producer.anthropic_sdk import client_facts
+from llm_audit_producer import context, messages_api, tracing
+from llm_audit_producer.anthropic_sdk import client_facts, tool_runs
 from llm_audit_producer.anthropic_sdk.attempt import Attempt, Body
 from llm_audit_producer.anthropic_sdk.batches import BatchReading, KnownBatches, batch_read_by
 from llm_audit_producer.anthropic_sdk.exchange import CallInProgress
@@ -24,6 +25,7 @@ from llm_audit_producer.anthropic_sdk.redaction import Redaction
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.errors import AuditSettingsError, UserRequiredError
+from llm_audit_producer.manual_call import ManualCall
 from llm_audit_producer.sanitizing import Sanitizer
 from llm_audit_producer.sinks import AuditSink
 
@@ -91,6 +93,10 @@ class Audit(Middleware):
         return self.logger.context(
             user_id, tenant=tenant, session_id=session_id, run_id=run_id, metadata=metadata
         )
+
+    def call(self, user_id: object = None, **facts: Any) -> ManualCall:
+        """A block that is one call of another SDK or provider: see :meth:`AuditLogger.call`."""
+        return self.logger.call(user_id, **facts)
 
     def on_behalf_of(self, user_id: object, **more: Any) -> Audit:
         """A middleware of the same logger whose calls are this user's whatever the context says.
@@ -238,6 +244,9 @@ class Audit(Middleware):
         asking = context.current().within(self._laid_over)
         body = client_facts.body_of(client, request)
         asking = self.logger.attribute(asking, messages_api.requested_user(body))
+        if asking.run_id is None:
+            asking = replace(asking, run_id=tool_runs.run_id_of(request.headers))
+        trace_id, span_id = tracing.current_ids()
         return CallInProgress(
             provider=client_facts.provider_of(client),
             action=action,
@@ -246,6 +255,8 @@ class Audit(Middleware):
             streamed=request.stream,
             sdk=_SDK,
             attempts=request.retries_taken + 1,
+            trace_id=trace_id,
+            span_id=span_id,
         )
 
 

@@ -88,23 +88,29 @@ CREATE FUNCTION llm_audit_id_at(moment timestamptz) RETURNS uuid
     RETURN (lpad(to_hex(greatest(0, floor(extract(epoch FROM moment) * 1000))::bigint), 12, '0')
             || repeat('0', 20))::uuid;
 
--- Makes the monthly partitions from the last one there is up to `through`, both inclusive; repeatable, and safe when
--- several call it at once. Rows that already wait in llm_audit_log_after move into their month. Returns how many
--- partitions it made.
+-- The moment that an id carries.
+CREATE FUNCTION llm_audit_moment_of(id uuid) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+    RETURN to_timestamp(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint / 1000.0);
+
+-- Makes the monthly partitions from where llm_audit_log_after begins up to `through`, inclusive; repeatable, and safe
+-- when several call it at once. Rows that already wait in llm_audit_log_after move into their month. Returns how many
+-- partitions it made. Locks the log while it works: where a long query holds that up, it gives way after five seconds,
+-- as every insert would have to wait behind it.
 CREATE FUNCTION llm_audit_create_partitions(through date) RETURNS integer
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 DECLARE
     next_month date;
-    last_month date := date_trunc('month', through)::date;
+    last_month date := date_trunc('month', through::timestamp)::date;
     first_id   uuid;
     made       integer := 0;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('llm_audit_create_partitions'));
-    SELECT (max(to_date(right(child.relname, 7), 'YYYY_MM')) + interval '1 month')::date INTO next_month
-    FROM pg_inherits
-    JOIN pg_class AS child ON child.oid = pg_inherits.inhrelid
-    WHERE pg_inherits.inhparent = 'llm_audit_log'::regclass
-      AND child.relname ~ '^llm_audit_log_\d{4}_\d{2}$';
+    -- Its bound says it, whichever months have been dropped since.
+    SELECT (llm_audit_moment_of(substring(pg_get_expr(relpartbound, oid) FROM '[0-9a-f-]{36}')::uuid)
+            AT TIME ZONE 'UTC')::date INTO STRICT next_month
+    FROM pg_class
+    WHERE oid = 'llm_audit_log_after'::regclass;
     IF next_month > last_month THEN
         RETURN 0;
     END IF;
