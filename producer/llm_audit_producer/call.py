@@ -52,6 +52,7 @@ class Call:
         raw_usage: The usage block itself.
         attempt_statuses: HTTP status or error class of each failed attempt.
         api_key: The key that was used, for its fingerprint only.
+        region: Region of the platform's endpoint, for its price only.
         invalid: Names of arguments whose values could not be used.
     """
 
@@ -88,6 +89,7 @@ class Call:
     trace_id: str | None = None
     span_id: str | None = None
     sdk: str | None = None
+    region: str | None = None
     invalid: tuple[str, ...] = ()
 
 

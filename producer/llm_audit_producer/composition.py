@@ -42,4 +42,4 @@ def entry_builder(settings: ProducerSettings) -> EntryBuilder:
 def _price(source: PriceSource, call: Call) -> Priced:
     usage = usage_of(call.usage, call.raw_usage, complete=call.status == "success")
     model = billed_model(call.provider, call.requested_model, call.model)
-    return source.price(call.provider, model, call.started_at, usage)
+    return source.price(call.provider, model, call.started_at, usage, region=call.region)

@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anthropic
@@ -18,6 +19,7 @@ from google.oauth2.credentials import Credentials
 
 from llm_audit_producer.pytest_plugin import RecordedAudit
 from tests.api.server import Asked, LocalApi, Reply, json_reply, message
+from tests.producer.outcomes import Emit, see
 from tests.producer.streams import Events, sse, text_stream
 
 MODEL = "claude-sonnet-4-5-20250929"
@@ -212,3 +214,50 @@ def test_an_answer_that_names_no_model(
     entry = entry_of(llm_audit)
     assert_labelled(entry, platform)
     assert entry.model == platform.model
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["cut", "damaged"])
+def test_bedrock_frames_cut_or_damaged_anywhere(
+    url: str, api: PlatformApi, llm_audit: RecordedAudit, damaged: bool
+) -> None:
+    """The caller sees what the SDK alone gives, and the entry is never a success that was none."""
+    platform = PLATFORMS[0]
+    whole = streamed(platform, text_stream(model=MODEL))
+    plain = anthropic.AnthropicBedrock(base_url=url, max_retries=0, **platform.arguments)
+    audited = plain.with_middleware(llm_audit.audit)
+
+    def use(client: Any, emit: Emit) -> None:
+        for event in client.messages.create(model=platform.model, stream=True, **CALL):
+            emit(event)
+
+    places = range(0, len(whole.body), 97)
+    for place in places:
+        body = whole.body[:place] + (b"\xff" + whole.body[place + 1 :] if damaged else b"")
+        api.reply = Reply(200, body, whole.headers)
+        with_us = see(partial(use, audited))
+        assert with_us == see(partial(use, plain))
+        entry = llm_audit.entries()[-1]
+        if with_us.error is None:
+            assert (entry.status, entry.error_type) == ("aborted", "truncated_stream")
+        else:
+            assert (entry.status, entry.error_type) == ("error", "malformed_event")
+    assert len(llm_audit.entries()) == len(places)
+    assert llm_audit.logger.statistics().capture_errors == {}
+    plain.close()
+
+
+def test_a_service_s_own_client_class_is_no_platform(url: str, llm_audit: RecordedAudit) -> None:
+    class OurAWSHostedClient(anthropic.Anthropic):
+        """Named like a platform, but Anthropic's own."""
+
+    with OurAWSHostedClient(base_url=url, api_key="k").with_middleware(llm_audit.audit) as client:
+        client.messages.create(model=MODEL, **CALL)
+    assert entry_of(llm_audit).provider == "anthropic"
+
+
+def test_vertex_is_priced_where_its_endpoint_is_the_global_one(url: str, llm_audit: RecordedAudit) -> None:
+    vertex = PLATFORMS[2]
+    client = anthropic.AnthropicVertex(base_url=url, **{**vertex.arguments, "region": "global"})
+    client.with_middleware(llm_audit.audit).messages.create(model=vertex.model, **CALL)
+    client.close()
+    assert entry_of(llm_audit).cost_usd is not None

@@ -5,7 +5,6 @@ Every method that the middleware calls is guarded: a fault here is counted and s
 
 from __future__ import annotations
 
-import asyncio
 from enum import Enum, auto
 from typing import Any
 
@@ -23,7 +22,6 @@ from llm_audit_producer.call import Captured
 from llm_audit_producer.context import CallContext
 
 _HTTP_ERROR = 400
-_LEFT_BY_CALLER = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
 
 class Body(Enum):
@@ -90,7 +88,8 @@ class Attempt:
                     latency_ms=self._progress.elapsed_ms(),
                     error_type=type(error).__name__,
                     error_message=_words_of(error),
-                    aborted=isinstance(error, _LEFT_BY_CALLER),
+                    # Cancellation, Ctrl-C and the like are no errors, in asyncio and in any other event loop.
+                    aborted=not isinstance(error, Exception),
                     api_key=_api_key(getattr(error, "request", None)),
                 ),
                 failure=type(error).__name__,

@@ -56,11 +56,18 @@ def _closure(function: object) -> dict[str, object]:
 
 def provider_of(client: object | None) -> str:
     """The platform a client speaks to."""
-    names = [kind.__name__ for kind in type(client).__mro__]
+    # Only the SDK's own classes: a service may name its subclass as it likes.
+    names = [kind.__name__ for kind in type(client).__mro__ if kind.__module__.startswith("anthropic.")]
     for part, provider in _PLATFORMS:
         if any(part in name for name in names):
             return provider
     return "anthropic"
+
+
+def region_of(client: object | None) -> str | None:
+    """The region of a platform's endpoint, which its price may depend on."""
+    region = getattr(client, "region", None) or getattr(client, "aws_region", None)
+    return region if isinstance(region, str) else None
 
 
 def body_of(client: object | None, request: Any) -> object:

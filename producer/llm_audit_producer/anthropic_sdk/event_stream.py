@@ -154,7 +154,9 @@ def _aws_events(chunks: Iterable[Timed]) -> Iterator[Event]:
                 event = _aws_event(frame.to_response_dict())
                 if event is not None:
                     yield time, event
-        except Exception:  # noqa: BLE001 - a damaged frame ends the reading
+        except Exception:  # noqa: BLE001 - a damaged frame ends the reading, for the SDK too, which raises
+            words = "a frame of the stream is damaged"
+            yield time, {"type": "error", "error": {"type": "malformed_event", "message": words}}
             return
 
 

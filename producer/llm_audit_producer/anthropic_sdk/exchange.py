@@ -40,6 +40,7 @@ class CallInProgress:
         sanitization_events: What was redacted: kind to count.
         trace_id: OpenTelemetry's trace within which the call was made.
         span_id: Its span.
+        region: Region of the platform's endpoint.
     """
 
     provider: str
@@ -57,6 +58,7 @@ class CallInProgress:
     sanitization_events: Mapping[str, int] = field(default_factory=dict)
     trace_id: str | None = None
     span_id: str | None = None
+    region: str | None = None
 
     def __post_init__(self) -> None:
         self.request_id = request_id_at(self.started_at)
@@ -89,6 +91,7 @@ class CallInProgress:
             sdk=self.sdk,
             trace_id=self.trace_id,
             span_id=self.span_id,
+            region=self.region,
         )
         messages_api.read_request(call, self.body)
         return call

@@ -257,6 +257,7 @@ class Audit(Middleware):
             attempts=request.retries_taken + 1,
             trace_id=trace_id,
             span_id=span_id,
+            region=client_facts.region_of(client),
         )
 
 
