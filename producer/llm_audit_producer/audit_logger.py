@@ -11,22 +11,21 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from llm_audit_producer import context, tracing
-from llm_audit_producer.call import ABSENT, Call, CanonicalForm, Captured, CapturedCall
+from llm_audit_producer import context
+from llm_audit_producer.call import Call, Captured, CapturedCall
 from llm_audit_producer.composition import default_sink, entry_builder
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.errors import UserRequiredError
 from llm_audit_producer.faults import say
+from llm_audit_producer.logged_call import logged_call, take_content
 from llm_audit_producer.loose_arguments import Arguments
 from llm_audit_producer.manual_call import ManualCall
 from llm_audit_producer.recorder import Recorder, Tick
 from llm_audit_producer.settings import ProducerSettings
 from llm_audit_producer.sinks import AuditSink
 from llm_audit_producer.statistics import StatisticsSnapshot
-from llm_audit_schemas import canonical, request_id_at
 
 logger = logging.getLogger("llm_audit_producer")
 
@@ -137,9 +136,10 @@ class AuditLogger:
                 "metadata": metadata,
             }
         )
-        call = self._loose_call("success", arguments)
+        call = logged_call("success", arguments)
         arguments.read_usage(call, usage)
-        self._take_content(call, system_prompt, input_text, output_text)
+        if self._settings.hash_key is not None:
+            take_content(call, system_prompt, input_text, output_text)
         return self._record_loose(call, arguments)
 
     def log_error(
@@ -183,13 +183,14 @@ class AuditLogger:
                 "metadata": metadata,
             }
         )
-        call = self._loose_call("error", arguments)
+        call = logged_call("error", arguments)
         call.error_type = call.error_type or (
             type(error).__name__ if isinstance(error, BaseException) else "error"
         )
         call.error_message = call.error_message or arguments.text_of(error)
         arguments.read_usage(call, usage)
-        self._take_content(call, *content)
+        if self._settings.hash_key is not None:
+            take_content(call, *content)
         return self._record_loose(call, arguments)
 
     def call(self, user_id: object = None, **facts: Any) -> ManualCall:
@@ -276,30 +277,6 @@ class AuditLogger:
             found = self._shared.setdefault(name, make())
         return cast("Shared", found)
 
-    def _take_content(self, call: Call, system: object, input_: object, output: object) -> None:
-        """Note the content. What the caller could still change is brought into its canonical form at once."""
-        if self._settings.hash_key is None:
-            return
-        call.system = _unchanging(system, canonical.canonical_system)
-        call.input = _unchanging(input_, canonical.canonical_input)
-        call.output = _unchanging(output, canonical.canonical_output)
-
-    def _loose_call(self, status: str, arguments: Arguments) -> Call:
-        latency = arguments.milliseconds("latency_ms")
-        started_at = datetime.now(UTC) - timedelta(milliseconds=latency or 0)
-        call = Call(
-            request_id=request_id_at(started_at),
-            started_at=started_at,
-            provider="unknown",
-            action="unknown",
-            status=status,
-            latency_ms=latency,
-        )
-        arguments.fill(call)
-        if call.trace_id is None and call.span_id is None:
-            call.trace_id, call.span_id = tracing.current_ids()
-        return call
-
     def _record_loose(self, call: Call, arguments: Arguments) -> str:
         if self.enabled:
             call.context = self.attribute(context.current().within(arguments.context()))
@@ -307,12 +284,6 @@ class AuditLogger:
             self.record(CapturedCall(call, arguments.retained_bytes(call)))
         self.note_request_id(call.request_id)
         return call.request_id
-
-
-def _unchanging(content: object, form: Callable[[object], bytes]) -> object:
-    if content is None:
-        return ABSENT
-    return content if type(content) is str else CanonicalForm(form(content))
 
 
 def _say_what_is_off(settings: ProducerSettings) -> None:

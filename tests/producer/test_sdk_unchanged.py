@@ -18,7 +18,7 @@ from llm_audit_producer.pytest_plugin import RecordedAudit
 from tests.api.server import Asked, LocalApi, Reply, error_reply, json_reply, message
 from tests.producer.outcomes import Emit, see, see_async
 from tests.producer.streams import error_event, sse, text_stream
-from tests.replay.drive import _arguments
+from tests.replay.drive import arguments_of
 from tests.replay.recordings import Recording, read_recordings
 from tests.replay.synthetic import write_recordings
 
@@ -60,7 +60,7 @@ def use(client: Anthropic, recording: Recording) -> Callable[[Emit], None]:
             emit(send_otherwise(client, recording))
             return
         messages = client.beta.messages if recording.is_beta else client.messages
-        answer = messages.create(**_arguments(messages.create, recording))
+        answer = messages.create(**arguments_of(messages.create, recording))
         if not recording.is_stream:
             emit(answer)
             return
@@ -86,7 +86,7 @@ def use_async(client: AsyncAnthropic, recording: Recording) -> Callable[[Emit], 
             emit(await send_otherwise(client, recording))
             return
         messages = client.beta.messages if recording.is_beta else client.messages
-        answer = await messages.create(**_arguments(messages.create, recording))
+        answer = await messages.create(**arguments_of(messages.create, recording))
         if not recording.is_stream:
             emit(answer)
             return

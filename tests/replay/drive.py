@@ -57,7 +57,7 @@ def _one(client: Anthropic, audit: Audit, recording: Recording, progress: Progre
     with audit.context(user_id="replay", metadata={"recording": recording.id}):
         messages = client.beta.messages if recording.is_beta else client.messages
         try:
-            answer = messages.create(**_arguments(messages.create, recording))
+            answer = messages.create(**arguments_of(messages.create, recording))
             if recording.is_stream:
                 for _event in answer:
                     pass
@@ -79,7 +79,7 @@ async def _one_async(client: AsyncAnthropic, audit: Audit, recording: Recording,
     with audit.context(user_id="replay", metadata={"recording": recording.id}):
         messages = client.beta.messages if recording.is_beta else client.messages
         try:
-            answer = await messages.create(**_arguments(messages.create, recording))
+            answer = await messages.create(**arguments_of(messages.create, recording))
             if recording.is_stream:
                 async for _event in answer:
                     pass
@@ -89,7 +89,7 @@ async def _one_async(client: AsyncAnthropic, audit: Audit, recording: Recording,
     return Sent(recording, error)
 
 
-def _arguments(create: Callable[..., object], recording: Recording) -> dict[str, Any]:
+def arguments_of(create: Callable[..., object], recording: Recording) -> dict[str, Any]:
     """The recorded body as arguments of the SDK's method; what it does not know goes into ``extra_body``."""
     known = set(inspect.signature(create).parameters)
     body: Mapping[str, Any] = json.loads(recording.request_body)
