@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psycopg2
@@ -15,6 +17,7 @@ from llm_audit_consumer.cli.migrate import command
 from llm_audit_consumer.errors import SchemaMismatchError, UnstorableRowError
 from llm_audit_consumer.store.migrations_runner import Migration, migrate, pending, shipped
 from tests.parts.databases import Database
+from tests.store.rows import fetch
 
 
 def test_they_are_applied_once_and_in_order(database: Database) -> None:
@@ -57,11 +60,8 @@ def test_a_migration_that_fails_leaves_nothing_behind(database: Database) -> Non
     broken = [*shipped(), Migration(99, "broken", "CREATE TABLE half_made (id int); SELECT 1 / 0")]
     with pytest.raises(UnstorableRowError):
         migrate(database.dsn, broken)
-    connection = psycopg2.connect(database.dsn)
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('half_made'), (SELECT max(version) FROM llm_audit_migration)")
-        assert cursor.fetchone() == (None, len(shipped()))
-    connection.close()
+    left = "SELECT to_regclass('half_made'), (SELECT max(version) FROM llm_audit_migration)"
+    assert fetch(database.dsn, left) == [(None, len(shipped()))]
     assert migrate(database.dsn) == []
 
 
@@ -71,12 +71,50 @@ def run(database: Database, *options: str) -> tuple[int, str]:
 
 
 def test_the_command_says_what_it_does(database: Database) -> None:
-    assert run(database, "--check") == (1, "pending: 0001 audit_log\npending: 0002 delivery\n")
-    assert run(database, "--dry-run")[0] == 0
+    said_pending = "pending: 0001 audit_log\npending: 0002 delivery\n"
+    both = [{"version": 1, "name": "audit_log"}, {"version": 2, "name": "delivery"}]
+    assert run(database, "--check") == (1, said_pending)
+    assert run(database, "--dry-run") == (0, said_pending)
+    code, said = run(database, "--check", "--json")
+    assert (code, json.loads(said)) == (1, {"applied": False, "migrations": both})
+    assert fetch(database.dsn, "SELECT count(*) FROM pg_class WHERE relname LIKE 'llm_audit%'") == [(0,)]
     code, said = run(database, "--json")
-    assert code == 0
-    assert json.loads(said) == {
-        "applied": True,
-        "migrations": [{"version": 1, "name": "audit_log"}, {"version": 2, "name": "delivery"}],
-    }
+    assert (code, json.loads(said)) == (0, {"applied": True, "migrations": both})
     assert run(database, "--check") == (0, "The tables are up to date.\n")
+    assert run(database) == (0, "The tables are up to date.\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"], ["--check"]])
+def test_the_command_refuses_a_database_it_does_not_know(options: list[str], database: Database) -> None:
+    migrate(database.dsn)
+    fetch(database.dsn, "UPDATE llm_audit_migration SET sha256 = 'another' WHERE version = 2")
+    result = CliRunner().invoke(command, ["--dsn", database.dsn, *options])
+    assert isinstance(result.exception, SchemaMismatchError)
+    assert "migration 2 (delivery) was changed" in str(result.exception)
+
+
+def test_a_table_of_that_name_that_is_not_ours_is_left_alone(database: Database) -> None:
+    fetch(database.dsn, "CREATE TABLE llm_audit_log (theirs text)")
+    with pytest.raises(SchemaMismatchError, match='"llm_audit_log" already exists') as caught:
+        migrate(database.dsn)
+    assert "did not make" in caught.value.hint
+    assert pending(database.dsn) == shipped()
+    assert fetch(database.dsn, "SELECT count(*) FROM llm_audit_log") == [(0,)]
+
+
+def test_a_consumer_that_died_while_migrating_holds_nobody_up(database: Database) -> None:
+    holder = psycopg2.connect(database.dsn)
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(hashtext('llm_audit_migrate')), pg_backend_pid()")
+    holder.commit()
+    with ThreadPoolExecutor(1) as waiting:
+        applied = waiting.submit(migrate, database.dsn)
+        asleep = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        deadline = time.monotonic() + 20
+        while not fetch(database.dsn, asleep):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert pending(database.dsn) == shipped()
+        fetch(database.dsn, f"SELECT pg_terminate_backend({holder.info.backend_pid})")
+        assert applied.result(30) == shipped()
+    holder.close()

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from llm_audit_consumer.batch import Written
-from llm_audit_consumer.errors import RetryableStoreError
+from llm_audit_consumer.errors import RetryableStoreError, UnstorableRowError
 from llm_audit_consumer.store import AuditStore
 from llm_audit_schemas.codec import Record
 from tests.parts.databases import Database
@@ -122,6 +122,13 @@ def test_months_go_on_where_they_ended_though_all_of_them_were_dropped(
 
 
 MONTHS = r"SELECT relname FROM pg_class WHERE relname ~ '^llm_audit_log_\d{4}_\d\d$' ORDER BY relname"
+
+
+def test_an_entry_of_a_dropped_month_is_refused_aloud(store: AuditStore, database: Database) -> None:
+    late = datetime.now(UTC)
+    fetch(database.dsn, f"DROP TABLE llm_audit_log_{late:%Y_%m}")
+    with pytest.raises(UnstorableRowError, match="23514"):
+        store.write(GROUP, batch([row_of(entry(late))], None, 1))
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "America/Asuncion"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg2
@@ -21,6 +21,7 @@ from tests.parts.databases import Database
 from tests.store.rows import GROUP, batch, count, dead_letter, entry, fetch, row_of
 
 OURS = "application_name = 'llm-audit-consumer' AND datname = current_database()"
+WAITING = f"SELECT 1 FROM pg_stat_activity WHERE {OURS} AND wait_event_type = 'Lock'"
 
 
 def end_sessions(dsn: str) -> None:
@@ -69,22 +70,12 @@ def test_a_connection_lost_between_rows_and_offsets_leaves_nothing(database: Dat
     migrate(database.dsn)
     store = AuditStore(database.dsn)
     doomed = full_batch(None, 3)
-    raised: list[BaseException] = []
-
-    def write() -> None:
-        try:
-            store.write(GROUP, doomed)
-        except RetryableStoreError as error:
-            raised.append(error)
-
-    with locked(database.dsn, "llm_audit_offset"):
-        writing = threading.Thread(target=write)
-        writing.start()
-        waits = f"SELECT 1 FROM pg_stat_activity WHERE {OURS} AND wait_event_type = 'Lock'"
-        until(lambda: fetch(database.dsn, waits) != [])
+    with ThreadPoolExecutor(1) as thread, locked(database.dsn, "llm_audit_offset"):
+        written = thread.submit(store.write, GROUP, doomed)
+        until(lambda: fetch(database.dsn, WAITING) != [])
         end_sessions(database.dsn)
-        writing.join(20)
-    assert len(raised) == 1
+        with pytest.raises(RetryableStoreError):
+            written.result(20)
     assert everything(database.dsn) == (0, 0, 0)
     assert store.write(GROUP, doomed) == Written(2, 0, 1)
     assert everything(database.dsn) == (2, 1, 3)
@@ -170,12 +161,17 @@ def test_a_commit_stays_in_doubt_until_the_offsets_could_be_read(
     store.close()
 
 
+@pytest.mark.parametrize(("expected", "upto"), [(None, 4), (1, 3)])
 def test_another_batch_after_a_commit_in_doubt_is_not_taken_for_it(
-    store: AuditStore, database: Database, monkeypatch: pytest.MonkeyPatch
+    expected: int | None,
+    upto: int,
+    store: AuditStore,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lose_the_answer(store, full_batch(None, 3), monkeypatch)
     with pytest.raises(OffsetConflictError):
-        store.write(GROUP, full_batch(None, 4))
+        store.write(GROUP, full_batch(expected, upto))
     assert store.write(GROUP, full_batch(3, 4)) == Written(2, 0, 1)
     assert everything(database.dsn) == (4, 2, 4)
 
@@ -191,6 +187,25 @@ def test_a_commit_in_doubt_that_another_consumer_went_on_from_is_a_conflict(
     with pytest.raises(OffsetConflictError, match="offset 6"):
         store.write(GROUP, doubtful)
     assert everything(database.dsn) == (4, 2, 6)
+
+
+def test_a_commit_that_is_still_under_way_ends_as_a_conflict(
+    store: AuditStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(GROUP, batch([], None, 3))
+    doubtful = full_batch(3, 6)
+    lose_the_answer(store, doubtful, monkeypatch, committed=False)
+    under_way = psycopg2.connect(database.dsn)
+    with under_way.cursor() as cursor:
+        cursor.execute("UPDATE llm_audit_offset SET next_offset = 6")
+    with ThreadPoolExecutor(1) as again:
+        written = again.submit(store.write, GROUP, doubtful)
+        until(lambda: fetch(database.dsn, WAITING) != [])
+        under_way.commit()
+        with pytest.raises(OffsetConflictError, match="offset 6, expected 3"):
+            written.result(20)
+    under_way.close()
+    assert everything(database.dsn) == (0, 0, 6)
 
 
 def test_a_server_that_is_killed_is_found_again() -> None:
