@@ -8,10 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
+from structlog.testing import capture_logs
 
-from llm_audit_consumer.store import migrate
+from llm_audit_consumer.cli import consume
+from llm_audit_consumer.store import AuditStore, migrate
 from tests.consumer.consumer_process import consume_environment, environment_of
 from tests.consumer.tables import Tables
 from tests.parts.databases import Database
@@ -138,3 +142,22 @@ def test_a_metrics_address_that_is_taken(
         code, said, _ = run(environment | {"LLM_AUDIT_METRICS_ADDRESS": address})
     assert code == 2
     assert f"cannot listen on --metrics-address {address}" in said
+
+
+def test_a_long_report_does_not_keep_the_consumer_from_starting(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making months wants the log for a moment, which a report that runs does not give."""
+    migrate(database.dsn)
+    monkeypatch.setattr(consume, "_MONTHS_AHEAD", timedelta(days=400))
+    store = AuditStore(database.dsn)
+    with closing(psycopg2.connect(database.dsn)) as report, closing(store), report.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM llm_audit_log")
+        with capture_logs() as said:
+            consume._make_months(store)
+        assert [line["event"] for line in said if "lock timeout" in line["error"]] == [
+            "the months ahead were not made; rows wait in llm_audit_log_after"
+        ]
+        report.rollback()
+        consume._make_months(store)
+        assert store.create_partitions((datetime.now(UTC) + timedelta(days=400)).date()) == 0

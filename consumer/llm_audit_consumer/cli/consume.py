@@ -22,7 +22,7 @@ from llm_audit_consumer.batching import BatchLimits
 from llm_audit_consumer.cli.options import dsn_option, kafka_options
 from llm_audit_consumer.daemon import Daemon, DaemonSettings
 from llm_audit_consumer.decoding import Decoder
-from llm_audit_consumer.errors import ConfigurationError, DatabaseUnavailableError
+from llm_audit_consumer.errors import ConfigurationError, DatabaseUnavailableError, RetryableStoreError
 from llm_audit_consumer.health import Health, HealthServer
 from llm_audit_consumer.kafka.client import KafkaSource
 from llm_audit_consumer.kafka.registry import registry_schemas
@@ -222,7 +222,7 @@ def _ready_store(dsn: str, timeout: float, *, run_migrations: bool) -> AuditStor
             store = AuditStore(dsn)
             store.verify_schema()
             if run_migrations:
-                store.create_partitions((datetime.now(UTC) + _MONTHS_AHEAD).date())
+                _make_months(store)
             return store
         except DatabaseUnavailableError as error:
             failures += 1
@@ -231,6 +231,14 @@ def _ready_store(dsn: str, timeout: float, *, run_migrations: bool) -> AuditStor
                 raise
             logger.warning("waiting for the database", error=str(error))
             time.sleep(wait)
+
+
+def _make_months(store: AuditStore) -> None:
+    """Make the months ahead. Where a long report holds the log, the next start does it: rows find a place without."""
+    try:
+        store.create_partitions((datetime.now(UTC) + _MONTHS_AHEAD).date())
+    except RetryableStoreError as error:
+        logger.warning("the months ahead were not made; rows wait in llm_audit_log_after", error=str(error))
 
 
 def _process_registry() -> CollectorRegistry:
