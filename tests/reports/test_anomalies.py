@@ -34,7 +34,7 @@ def test_the_plain_form_blames_who_is_merely_heavy(database: Database) -> None:
 
 
 def test_the_plain_form_is_the_mean_and_three_standard_deviations(database: Database) -> None:
-    # Mean 190, sample standard deviation 284.6: ten equal days and one of 1000 are 3.02 deviations apart at most.
+    # Mean 190, sample standard deviation 298.5: 1090 lies 3.02 of them above. Over ten days no day could reach 3.
     write(database.dsn, days_of("ada", [100] * 10 + [1090]))
     assert [tuple(row.values()) for row in rows(database, "anomalies", "--plain")] == [
         ("ada", "2026-11-11", 1, 1090, 190, 11, "3", "anomaly")

@@ -72,10 +72,8 @@ def test_stored_text_in_a_table(database: Database) -> None:
     write(database.dsn, [call(5, user_id=HOSTILE, model=HOSTILE, status="error", error_type=HOSTILE)])
     for name in ("cost", "errors", "anomalies"):
         said = report(database, name).stdout
+        assert "=cmd" in said
         assert all(each.isprintable() for each in said.replace("\n", ""))
-        flat = "".join(said.split())
-        for part in ("[red]", ":war", "\\x1b", "\\u202e", "\\r\\n"):
-            assert part in flat or name != "cost"
 
 
 def test_stored_text_stands_in_a_wide_table_as_it_is() -> None:
