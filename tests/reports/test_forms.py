@@ -68,6 +68,14 @@ def test_a_narrow_terminal_gets_fewer_columns_and_whole_numbers(width: int, left
     assert "…" not in captured.get()
 
 
+def test_a_number_without_room_is_cut_with_a_sign_that_it_was() -> None:
+    console = Console(file=io.StringIO(), width=10)
+    with console.capture() as captured:
+        console.print(show.table(["calls"], [{"calls": 123_456_789_012}]))
+    (line,) = (line for line in captured.get().splitlines() if any(each.isdigit() for each in line))
+    assert line.strip().endswith("…")
+
+
 def test_stored_text_in_a_table(database: Database) -> None:
     write(database.dsn, [call(5, user_id=HOSTILE, model=HOSTILE, status="error", error_type=HOSTILE)])
     for name in ("cost", "errors", "anomalies"):
