@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from llm_audit_consumer.embedded import EmbeddedError, MockKafka
+from llm_audit_schemas import topics
 from tests.parts.databases import Database, DatabaseMaker
 from tests.parts.servers import (
     KafkaUnderTest,
@@ -13,7 +14,7 @@ from tests.parts.servers import (
     running_kafka,
     running_postgres,
 )
-from tests.parts.topics import TopicMaker
+from tests.parts.topics import TopicMaker, ensure_topic
 
 
 def pytest_configure() -> None:
@@ -33,6 +34,8 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(scope="session")
 def kafka_broker() -> Iterator[KafkaUnderTest]:
     with running_kafka() as broker:
+        if broker.is_real:
+            ensure_topic(broker.bootstrap_servers, topics.MARKERS)
         yield broker
 
 

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from llm_audit_producer.anthropic_sdk.middleware import Audit
     from llm_audit_producer.audit_logger import AuditLogger
     from llm_audit_producer.context import carry
-    from llm_audit_producer.errors import AuditBlocked, AuditError, AuditSettingsError, UserRequiredError
+    from llm_audit_producer.errors import (
+        AuditBlocked,
+        AuditError,
+        AuditSettingsError,
+        AuditUnavailable,
+        UserRequiredError,
+    )
     from llm_audit_producer.sanitizing import Block, Sanitized
     from llm_audit_producer.sanitizing.patterns import PatternSanitizer
     from llm_audit_producer.sanitizing.presidio import PresidioSanitizer
@@ -33,6 +39,7 @@ __all__ = [
     "AuditError",
     "AuditLogger",
     "AuditSettingsError",
+    "AuditUnavailable",
     "AuditedClient",
     "Block",
     "FileAuditStorage",
@@ -52,6 +59,7 @@ _HOMES = {
     "AuditError": "errors",
     "AuditLogger": "audit_logger",
     "AuditSettingsError": "errors",
+    "AuditUnavailable": "errors",
     "AuditedClient": "anthropic_sdk.audited_client",
     "FileAuditStorage": "sinks.file",
     "KafkaSink": "sinks.kafka",

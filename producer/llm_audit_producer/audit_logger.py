@@ -15,9 +15,9 @@ from typing import Any, TypeVar, cast
 
 from llm_audit_producer import context
 from llm_audit_producer.call import Call, Captured, CapturedCall
-from llm_audit_producer.composition import default_sink, entry_builder
+from llm_audit_producer.composition import entry_builder, producer_facts, sink_for
 from llm_audit_producer.context import CallContext
-from llm_audit_producer.errors import UserRequiredError
+from llm_audit_producer.errors import AuditUnavailable, UserRequiredError
 from llm_audit_producer.faults import say
 from llm_audit_producer.logged_call import logged_call, take_content
 from llm_audit_producer.loose_arguments import Arguments
@@ -49,8 +49,9 @@ class AuditLogger:
         self._last_request_id: ContextVar[str | None] = ContextVar("llm_audit_last_request_id", default=None)
         self._shared: dict[str, object] = {}
         self._recorder = Recorder(
-            storage if storage is not None else default_sink(self._settings),
+            sink_for(self._settings, storage),
             entry_builder(self._settings).build,
+            facts=producer_facts(self._settings),
             queue_entries=self._settings.queue_entries,
             queue_bytes=self._settings.queue_bytes,
             drain_seconds=self._settings.drain_seconds,
@@ -221,8 +222,26 @@ class AuditLogger:
 
     # For captures, such as the middleware
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether :meth:`record` may touch the disk or wait, so that an event loop had better not call it."""
+        return self._settings.durability != "memory"
+
     def record(self, captured: Captured) -> None:
-        """Record something captured; never waits, never raises."""
+        """Record something captured. In ``memory`` mode it never waits; only in ``strict`` mode does it raise.
+
+        Raises:
+            AuditUnavailable: the entry was neither spooled nor delivered in time.
+        """
+        if self._settings.durability != "strict":
+            self._recorder.submit(captured)
+        elif not self._recorder.submit_and_wait(captured, self._settings.strict_seconds):
+            raise AuditUnavailable(
+                captured.request_id, f"it was not safe within {self._settings.strict_seconds:g} s"
+            )
+
+    def record_late(self, captured: Captured) -> None:
+        """Record something whose caller is gone, or gets an exception anyway; never waits for delivery or raises."""
         self._recorder.submit(captured)
 
     def attribute(self, asking: CallContext, fallback_user: object = None) -> CallContext:

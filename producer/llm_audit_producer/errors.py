@@ -29,11 +29,37 @@ class AuditBlocked(AuditError):  # noqa: N818 - a verdict, not a fault of anythi
         self.request_id = request_id
 
 
+class AuditUnavailable(AuditError):  # noqa: N818 - a state of the trail, named as in the design
+    """A call's entry could be neither spooled nor delivered in time, and this producer is strict: no result is given.
+
+    The call itself was made, and is billed; whether its entry still arrives later is not known.
+
+    Attributes:
+        request_id: The entry's id.
+    """
+
+    def __init__(self, request_id: str, why: str) -> None:
+        super().__init__(f"the audit trail did not take entry {request_id}, and delivery is strict: {why}")
+        self.request_id = request_id
+
+
 class SinkError(AuditError):
     """A sink could not take an entry.
 
     Attributes:
         reason: A short stable word for counters, such as ``too_large``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TrailUnreadableError(AuditError):
+    """Stored entries could not be read back.
+
+    Attributes:
+        reason: ``away``, ``not_migrated``, ``not_allowed`` or ``bad_question``.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -1,13 +1,16 @@
-"""The recorder: takes captured calls from any thread and gets them to a sink from one of its own.
+"""The recorder: takes captured calls from any thread and gets them to a sink.
 
 Invariants:
 
-- ``submit`` never waits and never raises: a full queue loses the entry, and says so.
-- One thread assigns sequences, in the order in which it takes entries, so an entry's place is also its order on the
-  topic. An entry that was lost before it got there uses up a sequence all the same: the hole is how an auditor
-  learns of it.
-- Everything costly (opening the sink, reading the answer, hashing, pricing, encoding) happens on that thread.
-- The book always adds up: captured = delivered + lost + what is still out, and closing leaves nothing out.
+- In ``memory`` mode ``submit`` never waits: calls queue, and one thread of ours makes the entries. With a spool,
+  ``submit`` makes the entry and spools it before it returns, so that the entry outlives the process.
+- ``submit`` never raises; a full queue or spool loses the entry, and says so.
+- Sequences are assigned in the order in which entries reach the sink. An entry that was lost before it got there uses
+  up a sequence all the same: the hole is how an auditor learns of it.
+- In memory mode everything costly (opening the sink, reading the answer, hashing, pricing, encoding) happens on our
+  thread; so do the ticks, always.
+- The book always adds up: captured = delivered + lost + left in the spool + what is still out, and closing leaves
+  nothing out.
 - After fork the child starts anew: its own producer_id, its own queue, its own sink. What was queued at that moment
   is the parent's, and stays there.
 """
@@ -23,11 +26,13 @@ from typing import NamedTuple
 
 from llm_audit_producer import lifetime
 from llm_audit_producer.call import Call, Captured
+from llm_audit_producer.delivery_book import DeliveryBook
 from llm_audit_producer.errors import AuditSettingsError, SinkError
 from llm_audit_producer.faults import say, where
-from llm_audit_producer.sinks import AuditSink
+from llm_audit_producer.life_marks import LifeMarks, ProducerFacts
+from llm_audit_producer.sinks import AuditSink, Spool
 from llm_audit_producer.statistics import Statistics, StatisticsSnapshot
-from llm_audit_schemas import AuditEntry, new_producer_id
+from llm_audit_schemas import AuditEntry, ProducerMarker, new_producer_id
 
 logger = logging.getLogger("llm_audit_producer")
 
@@ -38,7 +43,6 @@ Tick = Callable[[bool], None]
 """Called on the recorder's thread from time to time, and with true once, when the recorder closes."""
 
 _TICK_SECONDS = 5.0
-_LOSS_LOG_INTERVAL_SECONDS = 10.0
 _REFUSALS = {
     "queue_full": "raise queue_entries or queue_bytes, or look at why delivery is slow",
     "closed": "it ended after the producer was closed; close it when no call runs any more",
@@ -65,8 +69,9 @@ class Recorder:
     """Queue and delivery thread of one producer.
 
     Args:
-        sink: Where entries go.
-        build_entry: Makes the entry; runs on the recorder's thread.
+        sink: Where entries go; a :class:`Spool` makes ``submit`` spool before it returns.
+        build_entry: Makes the entry.
+        facts: What the producer's markers say of it.
         queue_entries: Most calls that may wait.
         queue_bytes: Most memory, in bytes, that waiting calls may hold, as they estimate it themselves.
         drain_seconds: How long the process's end may wait for delivery.
@@ -77,12 +82,15 @@ class Recorder:
         sink: AuditSink,
         build_entry: BuildEntry,
         *,
+        facts: ProducerFacts,
         queue_entries: int,
         queue_bytes: int,
         drain_seconds: float,
     ) -> None:
         self._sink = sink
+        self._spools = isinstance(sink, Spool)
         self._build_entry = build_entry
+        self._facts = facts
         self._queue_entries = queue_entries
         self._queue_bytes = queue_bytes
         self._drain_seconds = drain_seconds
@@ -90,21 +98,27 @@ class Recorder:
         self._start_anew()
         lifetime.follow(self)
 
-    def _start_anew(self, *, closed: bool = False) -> None:
+    def _start_anew(self, *, predecessor: str | None = None, closed: bool = False) -> None:
         self.producer_id = new_producer_id()
-        self.statistics_counters = Statistics()
+        self._book = DeliveryBook()
         # Reentrant, because a garbage-collected stream may submit while this very thread submits.
         self._lock = threading.RLock()
         self._queue: SimpleQueue[_Waiting | _Flush | _Stop] = SimpleQueue()
+        self._marks = LifeMarks(self._sink_mark, self.producer_id, self._facts, predecessor)
         self._bytes_in = 0
         self._bytes_out = 0
         self._skipped_sequences = 0
         self._sequence = 0
+        self._recording = False
         self._thread: threading.Thread | None = None
         self._opened = False
         self._closed = closed
         self._given_up = False
-        self._next_loss_log: dict[str, float] = {}
+
+    @property
+    def statistics_counters(self) -> Statistics:
+        """The counters, for what is counted elsewhere."""
+        return self._book.statistics
 
     def every_few_seconds(self, tick: Tick) -> None:
         """Have ``tick`` called every few seconds while calls are being recorded, and at the end."""
@@ -123,14 +137,23 @@ class Recorder:
             reason = self._refusal(size)
             if reason is None:
                 self.statistics_counters.count("captured")
-                self._bytes_in += size
-                self._queue.put(_Waiting(captured, size))
                 self._ensure_thread()
+                # One that comes while this very thread records another, out of garbage collection, waits its turn.
+                if self._spools and not self._recording:
+                    self._record(captured)
+                else:
+                    self._bytes_in += size
+                    self._queue.put(_Waiting(captured, size))
                 return True
             self._skipped_sequences += 1
             count = self.statistics_counters.count_refused(reason)
-        self._say_lost(captured.request_id, reason, _REFUSALS[reason], count)
+        self._book.say_lost(captured.request_id, reason, _REFUSALS[reason], count)
         return False
+
+    def submit_and_wait(self, captured: Captured, timeout: float) -> bool:
+        """Take a call and wait up to ``timeout`` seconds; true once its entry is spooled or delivered."""
+        with self._book.awaiting(captured.request_id) as safe:
+            return self.submit(captured) and safe.wait(timeout)
 
     def _refusal(self, size: int) -> str | None:
         if self._closed:
@@ -153,9 +176,9 @@ class Recorder:
         return self._sink.flush(max(0.0, deadline - time.monotonic())) if self._opened else 0
 
     def close(self, timeout: float | None = None) -> int:
-        """Drain within ``timeout`` seconds, then stop. Returns how many entries could not be drained; they are counted.
+        """Drain within ``timeout`` seconds, then stop. Returns how many entries were lost at the end; they are counted.
 
-        Closing twice does nothing.
+        What a spool still holds is not lost. Closing twice does nothing.
         """
         deadline = time.monotonic() + (self._drain_seconds if timeout is None else timeout)
         with self._lock:
@@ -168,7 +191,7 @@ class Recorder:
             self._queue.put(_Stop())
             thread.join(max(0.0, deadline - time.monotonic()))
             self._given_up = True
-        self._close_sink(max(0.0, deadline - time.monotonic()))
+        self._close_sink(deadline)
         undelivered = self.statistics_counters.settle("not_drained")
         if undelivered:
             logger.error(
@@ -179,46 +202,22 @@ class Recorder:
             )
         return undelivered
 
-    def _close_sink(self, timeout: float) -> None:
+    def _close_sink(self, deadline: float) -> None:
         if not self._opened:
             return
         try:
-            self._sink.close(timeout)
+            if self._sink.flush(max(0.0, deadline - time.monotonic())) == 0:
+                self._marks.ended(self.statistics())
+            self._sink.close(max(0.0, deadline - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - closing goes on, and what is out is counted
             say("the sink could not be closed", error)
 
     def statistics(self) -> StatisticsSnapshot:
         """The counters now."""
-        return self.statistics_counters.snapshot(self._queue.qsize())
+        spool = self._sink.state() if isinstance(self._sink, Spool) else None
+        return self.statistics_counters.snapshot(self._queue.qsize(), spool)
 
-    # Delivery reports, from the sink
-
-    def delivered(self, count: int) -> None:
-        """``count`` entries are safe."""
-        self.statistics_counters.count_delivered(count)
-
-    def lost(self, request_id: str, reason: str, message: str) -> None:
-        """An entry will never arrive: count it and say so."""
-        count = self.statistics_counters.count_lost(reason)
-        if count:
-            self._say_lost(request_id, reason, message, count)
-
-    def _say_lost(self, request_id: str, reason: str, message: str, count: int) -> None:
-        """The first of each reason at error level, then one line in a while: an overload must not flood the log."""
-        now = time.monotonic()
-        if now < self._next_loss_log.get(reason, 0.0):
-            return
-        self._next_loss_log[reason] = now + _LOSS_LOG_INTERVAL_SECONDS
-        logger.log(
-            logging.ERROR if count == 1 else logging.WARNING,
-            "llm-audit: audit entry %s is lost (%s, %d so far): %s",
-            request_id,
-            reason,
-            count,
-            message,
-        )
-
-    # The recorder's own thread
+    # The recorder's own thread; with a spool, recording happens on the caller's
 
     def _ensure_thread(self) -> None:
         if self._thread is not None:
@@ -239,6 +238,7 @@ class Recorder:
         while not self._given_up:
             if time.monotonic() >= next_tick:
                 self._tick(closing=False)
+                self._marks.heartbeat_if_due(self.statistics())
                 next_tick = time.monotonic() + _TICK_SECONDS
             try:
                 item = self._queue.get(timeout=_TICK_SECONDS)
@@ -249,8 +249,15 @@ class Recorder:
             if isinstance(item, _Flush):
                 item.reached.set()
             else:
+                self._record_queued(item)
+
+    def _record_queued(self, item: _Waiting) -> None:
+        if self._spools:
+            with self._lock:
                 self._record(item.captured)
-                self._bytes_out += item.size
+        else:
+            self._record(item.captured)
+        self._bytes_out += item.size
 
     def _record(self, captured: Captured) -> None:
         with self._lock:
@@ -258,28 +265,39 @@ class Recorder:
             self._skipped_sequences = 0
             sequence = self._sequence
             self._sequence += 1
+        self._recording = True
         try:
             entry = self._build_entry(captured.read(), self.producer_id, sequence)
         except Exception as error:  # noqa: BLE001 - counted and said; the entries after this one go on
-            self.lost(captured.request_id, "capture_error", f"{type(error).__name__} while making the entry")
+            self._book.lose(
+                captured.request_id, "capture_error", f"{type(error).__name__} while making the entry"
+            )
             if self.statistics_counters.count_capture_error(error):
                 say("an entry could not be made; please report this", error)
-            return
-        self._hand_over(entry)
+        else:
+            self._hand_over(entry)
+        finally:
+            self._recording = False
 
     def _hand_over(self, entry: AuditEntry) -> None:
         """Give an entry to the sink, which is opened first; one that cannot be opened is tried again next time."""
         try:
             if not self._opened:
-                self._sink.open(self)
+                self._sink.open(self._book)
                 self._opened = True
+                self._marks.started(self.statistics())
             self._sink.append(entry)
         except SinkError as error:
-            self.lost(entry.request_id, error.reason, str(error))
+            self._book.lost(entry, error.reason, str(error))
         except AuditSettingsError as error:
-            self.lost(entry.request_id, "sink_unusable", str(error))
-        except BaseException as error:  # noqa: BLE001 - whatever a sink does, the entries after this one go on
-            self.lost(entry.request_id, "sink_error", f"the sink failed: {where(error)}")
+            self._book.lost(entry, "sink_unusable", str(error))
+        except BaseException as error:
+            self._book.lost(entry, "sink_error", f"the sink failed: {where(error)}")
+            if self._spools and not isinstance(error, Exception):
+                raise  # Ctrl-C on the caller's own thread; whatever a sink does on ours, later entries go on
+
+    def _sink_mark(self, marker: ProducerMarker) -> None:
+        self._sink.mark(marker)
 
     def _tick(self, *, closing: bool) -> None:
         for tick in self._ticks:
@@ -291,6 +309,6 @@ class Recorder:
 
     def after_fork(self) -> None:
         """Begin a life of its own in a forked child: nothing of the parent's queue is taken along."""
-        sink = self._sink
-        self._start_anew(closed=self._closed)
+        sink, parent = self._sink, self.producer_id
+        self._start_anew(predecessor=parent, closed=self._closed)
         self._sink = sink.after_fork()

@@ -13,6 +13,9 @@ from llm_audit_schemas import HashKey, InvalidHashKeyError, topics
 from llm_audit_schemas.errors import ContractError
 from llm_audit_schemas.kafka_connection import KafkaConnection
 
+DURABILITIES = ("memory", "spool", "strict")
+"""The promises that a producer can give: see ``ProducerSettings``."""
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -39,6 +42,15 @@ class ProducerSettings:
         queue_bytes: Most memory, in bytes, that waiting calls may hold.
         metadata_bytes: Largest metadata, in bytes of JSON, that an entry carries.
         drain_seconds: How long the end of the process may wait for delivery.
+        durability: ``memory``: entries wait in memory, and die with the process. ``spool``: once a call has returned,
+            its entry is on this machine's disk. ``strict``: a result is given only once the entry is on disk (where a
+            spool directory is set) or delivered; else the caller gets ``AuditUnavailable``.
+        spool_directory: Where spools lie, for all processes of this user; the user's state directory when not given.
+        spool_bytes: Most that all spools there may hold; when they are full, new entries are lost, and old ones kept.
+        spool_fsync: Wait for the disk at each entry, so that it outlives also the machine.
+        strict_seconds: How long a strict producer waits for an entry to be safe.
+        markers_topic: Topic of the producer's word on its own life.
+        heartbeat_seconds: Time between two such words.
     """
 
     enabled: bool = True
@@ -55,6 +67,13 @@ class ProducerSettings:
     queue_bytes: int = 64 * 1024 * 1024
     metadata_bytes: int = 16 * 1024
     drain_seconds: float = 5.0
+    durability: str = "memory"
+    spool_directory: str | Path | None = None
+    spool_bytes: int = 1024 * 1024 * 1024
+    spool_fsync: bool = False
+    strict_seconds: float = 5.0
+    markers_topic: str = topics.MARKERS
+    heartbeat_seconds: float = 15.0
 
     def __post_init__(self) -> None:
         for name, (fits, wanted) in _FITTING.items():
@@ -137,12 +156,18 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def _is_path_or_none(value: object) -> bool:
+    return isinstance(value, str | Path | None)
+
+
 def _is_text_or_none(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
 _LONGEST_NUMBER = 20
 _COUNT = (_is_positive, "a whole number above 0")
+_SECONDS = (_is_seconds, "a number of seconds, 0 or more")
+_PATH = (_is_path_or_none, "a path")
 _FITTING: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "enabled": (lambda value: isinstance(value, bool), "True or False"),
     "require_user": (lambda value: isinstance(value, bool), "True or False"),
@@ -150,11 +175,18 @@ _FITTING: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "environment": (_is_text_or_none, "text"),
     "retention_class": (_is_text, "text"),
     "topic": (_is_text, "the name of a topic"),
-    "price_overrides": (lambda value: isinstance(value, str | Path | None), "the path of a file"),
+    "price_overrides": _PATH,
     "queue_entries": _COUNT,
     "queue_bytes": _COUNT,
     "metadata_bytes": _COUNT,
-    "drain_seconds": (_is_seconds, "a number of seconds, 0 or more"),
+    "drain_seconds": _SECONDS,
+    "durability": (lambda value: value in DURABILITIES, "one of " + ", ".join(DURABILITIES)),
+    "spool_directory": _PATH,
+    "spool_bytes": _COUNT,
+    "spool_fsync": (lambda value: isinstance(value, bool), "True or False"),
+    "strict_seconds": _SECONDS,
+    "markers_topic": (_is_text, "the name of a topic"),
+    "heartbeat_seconds": _SECONDS,
 }
 """What each plain setting takes, however it was given."""
 
@@ -172,6 +204,13 @@ VARIABLES: Mapping[str, tuple[str, Any]] = {
     "queue_bytes": ("LLM_AUDIT_QUEUE_BYTES", _positive),
     "metadata_bytes": ("LLM_AUDIT_METADATA_BYTES", _positive),
     "drain_seconds": ("LLM_AUDIT_DRAIN_SECONDS", _seconds),
+    "durability": ("LLM_AUDIT_DURABILITY", str),
+    "spool_directory": ("LLM_AUDIT_SPOOL_DIRECTORY", Path),
+    "spool_bytes": ("LLM_AUDIT_SPOOL_BYTES", _positive),
+    "spool_fsync": ("LLM_AUDIT_SPOOL_FSYNC", _boolean),
+    "strict_seconds": ("LLM_AUDIT_STRICT_SECONDS", _seconds),
+    "markers_topic": ("LLM_AUDIT_MARKERS_TOPIC", str),
+    "heartbeat_seconds": ("LLM_AUDIT_HEARTBEAT_SECONDS", _seconds),
 }
 """Environment variable of each plain setting, and how its text is read. The hash key and Kafka have their own."""
 

@@ -1,4 +1,4 @@
-"""What the producer counted of its own work. Every entry ends in exactly one of delivered or lost."""
+"""What the producer counted of its own work. An entry ends in exactly one of delivered, lost or left in the spool."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """What a process's own spool holds at one moment.
+
+    Attributes:
+        entries: Entries that are not delivered yet.
+        bytes: Their size on disk, about.
+        oldest_seconds: Age of the oldest of them; 0 when there is none.
+        adopted: Entries delivered so far out of spools that dead processes left.
+    """
+
+    entries: int
+    bytes: int
+    oldest_seconds: float
+    adopted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +35,9 @@ class StatisticsSnapshot:
         lost: Entries that will never arrive, by reason.
         unattributed: Calls for which nobody was named.
         capture_errors: Faults inside the capture itself, by exception class; the calls were not disturbed.
-        queued: Entries waiting now.
+        queued: Calls that wait in memory now.
+        left_in_spool: Entries that the closed spool still holds, for another process to deliver.
+        spool: What the spool holds now; ``None`` where there is none.
     """
 
     captured: int
@@ -27,6 +46,8 @@ class StatisticsSnapshot:
     unattributed: int
     capture_errors: Mapping[str, int]
     queued: int
+    left_in_spool: int = 0
+    spool: SpoolState | None = None
 
     @property
     def lost_total(self) -> int:
@@ -48,15 +69,15 @@ class Statistics:
         self._settled = False
 
     def count(self, name: str, by: int = 1) -> None:
-        """Add to ``captured`` or ``unattributed``."""
+        """Add to ``captured``, ``unattributed`` or ``left_in_spool``."""
         with self._lock:
             self._counts[name] += by
 
-    def count_delivered(self, by: int) -> None:
-        """Count entries that are safe; a report that comes after :meth:`settle` is too late to count."""
+    def count_delivered(self) -> None:
+        """Count an entry that arrived; a report that comes after :meth:`settle` is too late to count."""
         with self._lock:
             if not self._settled:
-                self._counts["delivered"] += by
+                self._counts["delivered"] += 1
 
     def count_refused(self, reason: str) -> int:
         """Count a call that was seen and lost at once; returns how many that reason has now."""
@@ -85,7 +106,8 @@ class Statistics:
             if self._settled:
                 return 0
             self._settled = True
-            unreported = max(0, self._counts["captured"] - self._counts["delivered"] - self._lost.total())
+            reported = self._counts["delivered"] + self._counts["left_in_spool"] + self._lost.total()
+            unreported = max(0, self._counts["captured"] - reported)
             if unreported:
                 self._lost[reason] += unreported
             return self._lost.get(reason, 0)
@@ -97,7 +119,7 @@ class Statistics:
             self._capture_errors[name] += 1
             return self._capture_errors[name] == 1
 
-    def snapshot(self, queued: int) -> StatisticsSnapshot:
+    def snapshot(self, queued: int, spool: SpoolState | None = None) -> StatisticsSnapshot:
         """The counters now."""
         with self._lock:
             return StatisticsSnapshot(
@@ -107,4 +129,6 @@ class Statistics:
                 unattributed=self._counts["unattributed"],
                 capture_errors=dict(self._capture_errors),
                 queued=queued,
+                left_in_spool=self._counts["left_in_spool"],
+                spool=spool,
             )

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic  # confluent_kafka.admin has it too, but its types do not say so
 
@@ -37,3 +38,14 @@ class TopicMaker:
         if self._made:
             for future in self._admin.delete_topics(self._made).values():
                 future.result()
+
+
+def ensure_topic(bootstrap_servers: str, name: str) -> None:
+    """Make a topic of that very name unless it is there, for what every producer sends without being asked."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    future = admin.create_topics([NewTopic(name, num_partitions=1)], operation_timeout=_REQUEST_SECONDS)[name]
+    try:
+        future.result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise

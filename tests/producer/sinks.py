@@ -19,19 +19,31 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.delivered_count = 0
+        self.left_count = 0
+        self.spooled_ids: list[str] = []
+        self.delivered_ids: list[str] = []
         self.lost_reasons: Counter[str] = Counter()
         self.lost_ids: list[str] = []
         self.messages: list[str] = []
 
-    def delivered(self, count: int) -> None:
+    def spooled(self, entry: AuditEntry) -> None:
         with self._lock:
-            self.delivered_count += count
+            self.spooled_ids.append(entry.request_id)
 
-    def lost(self, request_id: str, reason: str, message: str) -> None:
+    def delivered(self, entry: AuditEntry) -> None:
+        with self._lock:
+            self.delivered_count += 1
+            self.delivered_ids.append(entry.request_id)
+
+    def lost(self, entry: AuditEntry, reason: str, message: str) -> None:
         with self._lock:
             self.lost_reasons[reason] += 1
-            self.lost_ids.append(request_id)
+            self.lost_ids.append(entry.request_id)
             self.messages.append(message)
+
+    def left_in_spool(self, count: int) -> None:
+        with self._lock:
+            self.left_count += count
 
 
 def entry(sequence: int = 0, at: datetime = NOON, **changes: object) -> AuditEntry:

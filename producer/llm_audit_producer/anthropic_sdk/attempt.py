@@ -5,6 +5,7 @@ Every method that the middleware calls is guarded: a fault here is counted and s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
@@ -20,6 +21,7 @@ from llm_audit_producer.anthropic_sdk.parked_calls import ParkedCalls
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.call import Captured
 from llm_audit_producer.context import CallContext
+from llm_audit_producer.errors import AuditUnavailable
 
 _HTTP_ERROR = 400
 
@@ -94,6 +96,7 @@ class Attempt:
                 ),
                 failure=type(error).__name__,
                 retried=client_facts.retries_exception(self._client, error),
+                record=self._logger.record_late,  # the caller gets its own error, whatever becomes of the entry
             )
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
@@ -112,7 +115,11 @@ class Attempt:
             return Body.READ
 
     def answered(self, response: Any) -> None:
-        """The attempt got an HTTP response whose body has been read, or never will be."""
+        """The attempt got an HTTP response whose body has been read, or never will be.
+
+        Raises:
+            AuditUnavailable: delivery is strict, and the entry of a result could not be made safe in time.
+        """
         try:
             raw = _raw(response)
             failed = raw.status_code >= _HTTP_ERROR
@@ -125,7 +132,10 @@ class Attempt:
                 ),
                 failure=str(raw.status_code) if failed else None,
                 retried=failed and self._is_retried(raw),
+                record=self._logger.record_late if failed else self._logger.record,
             )
+        except AuditUnavailable:
+            raise
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
 
@@ -136,8 +146,9 @@ class Attempt:
             facts = _facts_of(raw)
 
             def ended(watch: BodyWatch) -> None:
+                record = self._logger.record if watch.error is None else self._logger.record_late
                 try:
-                    self._logger.record(
+                    record(
                         Watched(
                             progress=self._progress,
                             latency_ms=self._progress.elapsed_ms(),
@@ -147,12 +158,14 @@ class Attempt:
                             **facts,
                         )
                     )
+                except AuditUnavailable:
+                    raise
                 except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
                     self._logger.capture_failed(fault)
 
             raw_content_type = raw.headers.get("content-type", "")
             raw_content_encoding = raw.headers.get("content-encoding", "")
-            watch = BodyWatch(self._progress.started_monotonic_ns, ended)
+            watch = BodyWatch(self._progress.started_monotonic_ns, ended, may_wait=self._logger.may_wait)
             watch_body(raw, watch, asynchronous=asynchronous)
             return watch
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
@@ -177,14 +190,21 @@ class Attempt:
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
 
-    def _end(self, ending: Captured, *, failure: str | None, retried: bool) -> None:
+    def _end(
+        self,
+        ending: Captured,
+        *,
+        failure: str | None,
+        retried: bool,
+        record: Callable[[Captured], None],
+    ) -> None:
         if failure is not None:
             self._progress.failures.append(failure)
         if retried and self._may_retry and self._key:
             self._parked.park(self._key, self._progress, ending)
             self._logger.wake()
         else:
-            self._logger.record(ending)
+            record(ending)
 
     def _is_retried(self, raw: Any) -> bool:
         return self._may_retry and client_facts.retries_response(self._client, raw)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from anyio import to_thread
+
 from llm_audit_producer import messages_api
 from llm_audit_producer.anthropic_sdk.attempt import Body
 from llm_audit_producer.anthropic_sdk.body_watch import BodyWatch, watch_body
@@ -26,6 +28,7 @@ from llm_audit_producer.anthropic_sdk.event_stream import decompressor_of
 from llm_audit_producer.audit_logger import AuditLogger
 from llm_audit_producer.call import Call
 from llm_audit_producer.context import CallContext
+from llm_audit_producer.errors import AuditUnavailable
 from llm_audit_schemas import request_id_at
 from llm_audit_schemas.identifiers import RANDOM_BYTES
 
@@ -140,7 +143,9 @@ class BatchReading:
             raw = getattr(response, "http_response", response)
             watch_body(
                 raw,
-                _ResultLines(raw.headers.get("content-encoding", ""), self._take),
+                _ResultLines(
+                    raw.headers.get("content-encoding", ""), self._take, may_wait=self._logger.may_wait
+                ),
                 asynchronous=asynchronous,
             )
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
@@ -156,6 +161,8 @@ class BatchReading:
     def _take(self, line: bytes) -> None:
         try:
             self._logger.record(self._result(line))
+        except AuditUnavailable:
+            raise
         except Exception as fault:  # noqa: BLE001 - counted and said; the caller must not notice
             self._logger.capture_failed(fault)
 
@@ -227,8 +234,8 @@ class BatchResult:
 class _ResultLines(BodyWatch):
     """Cuts a body of JSON lines as it passes, and hands each line on; keeps nothing else of it."""
 
-    def __init__(self, content_encoding: str, take: Callable[[bytes], None]) -> None:
-        super().__init__(0, lambda _watch: None)
+    def __init__(self, content_encoding: str, take: Callable[[bytes], None], *, may_wait: bool) -> None:
+        super().__init__(0, lambda _watch: None, may_wait=may_wait)
         self._decompress = decompressor_of(content_encoding)
         self._take = take
         self._pending = bytearray()
@@ -244,6 +251,13 @@ class _ResultLines(BodyWatch):
         for line in lines:
             if line.strip():
                 self._take(line)
+
+    async def note_async(self, data: bytes) -> None:
+        """As :meth:`note`, which may touch the disk here."""
+        if self.may_wait:
+            await to_thread.run_sync(self.note, data)
+        else:
+            self.note(data)
 
     def end(self, *, exhausted: bool = False, error: BaseException | None = None) -> None:
         """The body is over; a last line may lack its line end."""

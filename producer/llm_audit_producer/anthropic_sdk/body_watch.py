@@ -11,14 +11,19 @@ in one chunk. So that iterator is watched too, where there is one.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+from anyio import to_thread
+
 from llm_audit_producer.anthropic_sdk.event_stream import Timed
+
+logger = logging.getLogger("llm_audit_producer")
 
 MAXIMUM_BYTES = 64 * 1024 * 1024
 """Most bytes of one body that are kept; what follows passes unwatched and the entry says that it was cut."""
@@ -30,11 +35,17 @@ class BodyWatch:
     Args:
         started_monotonic_ns: Start of the call, by ``time.perf_counter_ns``.
         ended: Called once, with this watch, when the body is over.
+        may_wait: Whether that touches the disk or waits. Then an event loop has it done in a thread, and the end of a
+            stream of events is taken before its last event is given out, so that whoever has that event knows that
+            the entry is safe.
     """
 
-    def __init__(self, started_monotonic_ns: int, ended: Callable[[BodyWatch], None]) -> None:
+    def __init__(
+        self, started_monotonic_ns: int, ended: Callable[[BodyWatch], None], *, may_wait: bool = False
+    ) -> None:
         self._started_ns = started_monotonic_ns
         self._ended = ended
+        self.may_wait = may_wait
         self._over = threading.Lock()
         self._process = os.getpid()
         self.chunks: list[Timed] = []
@@ -53,6 +64,10 @@ class BodyWatch:
             self.chunks.append(((time.perf_counter_ns() - self._started_ns) / 1e6, data))
             self.kept_bytes += len(data)
 
+    async def note_async(self, data: bytes) -> None:
+        """As :meth:`note`, without stopping the event loop."""
+        self.note(data)
+
     def end(self, *, exhausted: bool = False, error: BaseException | None = None) -> None:
         """The body is over. Only the first end counts; a lock that is taken once and never given back sees to it.
 
@@ -62,6 +77,20 @@ class BodyWatch:
             self.exhausted = exhausted
             self.error = error
             self._ended(self)
+
+    async def end_async(self, *, exhausted: bool = False) -> None:
+        """As :meth:`end`, without stopping the event loop."""
+        if self.may_wait:
+            await to_thread.run_sync(partial(self.end, exhausted=exhausted))
+        else:
+            self.end(exhausted=exhausted)
+
+    def dropped(self) -> None:
+        """The body was dropped unread, or half read, and nobody is there to hear of trouble."""
+        try:
+            self.end()
+        except Exception as error:  # noqa: BLE001 - strict, and unavailable: the loss was counted and said
+            logger.debug("llm-audit: a dropped stream's entry is not safe: %s", error)
 
 
 def watch_body(response: Any, watch: BodyWatch, *, asynchronous: bool) -> None:
@@ -99,7 +128,7 @@ class _WatchedStream:
         return getattr(self._inner, name)
 
     def __del__(self) -> None:
-        self._watch.end()
+        self._watch.dropped()
 
 
 class WatchedSyncStream(_WatchedStream):
@@ -133,21 +162,21 @@ class WatchedAsyncStream(_WatchedStream):
         watch = self._watch
         try:
             async for data in self._inner:
-                watch.note(data)
+                await watch.note_async(data)
                 yield data
         except GeneratorExit:
             raise  # the caller left; its close follows
         except BaseException as error:
             watch.end(error=error)
             raise
-        watch.end(exhausted=True)
+        await watch.end_async(exhausted=True)
 
     async def aclose(self) -> None:
         """The caller is done with the body."""
         try:
             await self._inner.aclose()
         finally:
-            self._watch.end()
+            await self._watch.end_async()
 
 
 def watch_events(iterator: Iterator[Any], watch: BodyWatch) -> Iterator[Any]:
@@ -155,6 +184,8 @@ def watch_events(iterator: Iterator[Any], watch: BodyWatch) -> Iterator[Any]:
     for event in iterator:
         if getattr(event, "type", None) == "message_stop":
             watch.last_event_taken = True
+            if watch.may_wait:
+                watch.end()
         yield event
 
 
@@ -163,4 +194,6 @@ async def watch_events_async(iterator: AsyncIterator[Any], watch: BodyWatch) -> 
     async for event in iterator:
         if getattr(event, "type", None) == "message_stop":
             watch.last_event_taken = True
+            if watch.may_wait:
+                await watch.end_async()
         yield event

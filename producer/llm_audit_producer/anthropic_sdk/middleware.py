@@ -14,6 +14,7 @@ from typing import Any
 
 import anthropic
 from anthropic import APIRequest, Middleware
+from anyio import to_thread
 
 from llm_audit_producer import context, messages_api, tracing
 from llm_audit_producer.anthropic_sdk import client_facts, tool_runs
@@ -76,7 +77,7 @@ class Audit(Middleware):
             self._redaction = Redaction(self.logger, sanitizer, fail_open=sanitizer_fail_open)
 
     def _new_parked_calls(self) -> ParkedCalls:
-        parked = ParkedCalls(self.logger.record)
+        parked = ParkedCalls(self.logger.record_late)
         self.logger.every_few_seconds(parked.settle)
         return parked
 
@@ -175,7 +176,10 @@ class Audit(Middleware):
             except BaseException as error:
                 attempt.broke(error)
                 raise
-        attempt.answered(response)
+        if self.logger.may_wait:
+            await to_thread.run_sync(attempt.answered, response)
+        else:
+            attempt.answered(response)
         return response
 
     def _begin(self, request: APIRequest, call_next: Callable[..., Any]) -> Attempt | BatchReading | None:

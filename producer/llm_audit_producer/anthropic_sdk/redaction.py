@@ -91,7 +91,7 @@ class Redaction:
         )
         if progress is not None:
             progress.note_sanitized(progress.body, verdict.events)
-            self._logger.record(
+            self._logger.record_late(  # the caller hears of the verdict, whatever becomes of the entry
                 Blocked(progress=progress, reason=verdict.reason, latency_ms=progress.elapsed_ms())
             )
         raise AuditBlocked(verdict.reason, progress.request_id if progress else None) from None

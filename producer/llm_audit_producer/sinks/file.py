@@ -17,7 +17,7 @@ from pathlib import Path
 from llm_audit_producer.errors import AuditSettingsError, SinkError
 from llm_audit_producer.sinks import DeliveryReports
 from llm_audit_producer.sinks.query_times import require_aware
-from llm_audit_schemas import AuditEntry, InvalidEntryError
+from llm_audit_schemas import AuditEntry, InvalidEntryError, ProducerMarker
 from llm_audit_schemas.text import storable_json
 
 logger = logging.getLogger("llm_audit_producer")
@@ -70,7 +70,10 @@ class FileAuditStorage:
             self.close(0)  # what was written of the line is ended when the file is opened again
             raise SinkError("disk", f"{self._directory} does not take it: {error.strerror}") from error
         if self._reports is not None:
-            self._reports.delivered(1)
+            self._reports.delivered(entry)
+
+    def mark(self, marker: ProducerMarker) -> None:
+        """Nobody counts what is here, so nothing is kept."""
 
     def flush(self, timeout: float) -> int:  # noqa: ARG002 - every append is a whole write
         """Every append is a whole write already."""

@@ -16,7 +16,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -26,7 +25,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from llm_audit_producer.errors import AuditSettingsError, SinkError
 from llm_audit_producer.faults import say
 from llm_audit_producer.sinks import DeliveryReports
-from llm_audit_schemas import AuditEntry, EntryCodec, InvalidEntryError
+from llm_audit_producer.sinks.reduction import TOO_LARGE_REDUCED, reduced, warn_reduced
+from llm_audit_schemas import (
+    AuditEntry,
+    EntryCodec,
+    InvalidEntryError,
+    MarkerCodec,
+    ProducerMarker,
+    topics,
+)
 from llm_audit_schemas.kafka_connection import KafkaConnection
 from llm_audit_schemas.wire import IDENTITY_HEADER
 
@@ -34,6 +41,7 @@ logger = logging.getLogger("llm_audit_producer")
 
 _POLL_SECONDS = 0.1
 _REGISTRY_RETRY_SECONDS = 2.0
+_MARKER_SECONDS = 0.5
 _ERROR_LOG_INTERVAL_SECONDS = 60.0
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 
@@ -68,6 +76,9 @@ class _Way(Enum):
 CodecFactory = Callable[[], EntryCodec]
 """Makes the codec when the first entry is to be sent, since a schema registry may have to be asked."""
 
+MarkerCodecFactory = Callable[[], MarkerCodec]
+"""As :data:`CodecFactory`, for the producer's markers."""
+
 
 class KafkaSink:
     """Publishes entries to a topic, keyed by producer_id, the request_id also in a header.
@@ -76,6 +87,8 @@ class KafkaSink:
         connection: How to reach the cluster.
         topic: Topic of the audit entries.
         codec: Makes the codec on first use; the package's fixed schema id when not given.
+        markers_topic: Topic of the producer's markers.
+        marker_codec: As ``codec``, for the markers.
         queue_bytes: Most memory, in bytes, that librdkafka's queue may hold.
         extra: librdkafka properties laid over ours, such as ``linger.ms``.
 
@@ -89,12 +102,16 @@ class KafkaSink:
         topic: str,
         *,
         codec: CodecFactory = EntryCodec,
+        markers_topic: str = topics.MARKERS,
+        marker_codec: MarkerCodecFactory = MarkerCodec,
         queue_bytes: int = 64 * 1024 * 1024,
         extra: Mapping[str, str | int | bool] | None = None,
     ) -> None:
         self._connection = connection
         self._topic = topic
         self._codec_factory = codec
+        self._markers_topic = markers_topic
+        self._marker_codec_factory = marker_codec
         self._queue_bytes = queue_bytes
         self._extra = dict(extra or {})
         self._codec: EntryCodec | None = None
@@ -129,6 +146,19 @@ class KafkaSink:
             self._one_reported()
             raise
 
+    def mark(self, marker: ProducerMarker) -> None:
+        """Publish a marker, unless the queue is full: the next one says the same and more."""
+        if self._producer is None:
+            return
+        try:
+            self._producer.produce(
+                self._markers_topic,
+                value=self._marker_codec_factory().encode(marker),
+                key=marker.producer_id.encode(),
+            )
+        except (BufferError, KafkaException, SinkError, InvalidEntryError) as error:
+            logger.warning("llm-audit: a %s marker was not sent: %s", marker.kind, error)
+
     def flush(self, timeout: float) -> int:
         """Wait for every delivery report."""
         deadline = time.monotonic() + timeout
@@ -142,7 +172,10 @@ class KafkaSink:
         """Wait for every delivery report, then drop what is left."""
         if self._producer is None:
             return 0
+        deadline = time.monotonic() + timeout
         self.flush(timeout)
+        # What is still in the queue now is a marker, which is not worth the whole time: its topic may be missing.
+        self._producer.flush(max(0.0, min(_MARKER_SECONDS, deadline - time.monotonic())))
         self._stopping.set()
         if self._poller is not None:
             self._poller.join(_POLL_SECONDS * 3)
@@ -161,6 +194,8 @@ class KafkaSink:
             self._connection,
             self._topic,
             codec=self._codec_factory,
+            markers_topic=self._markers_topic,
+            marker_codec=self._marker_codec_factory,
             queue_bytes=self._queue_bytes,
             extra=self._extra,
         )
@@ -195,7 +230,7 @@ class KafkaSink:
     def _produce(self, entry: AuditEntry, way: _Way) -> None:
         while True:
             client = self._client_for(way)
-            sent = _reduced(entry) if way is _Way.REDUCED else entry
+            sent = reduced(entry) if way is _Way.REDUCED else entry
             try:
                 client.produce(
                     self._topic,
@@ -215,8 +250,8 @@ class KafkaSink:
                 if error.args[0].code() not in _TOO_LARGE:
                     raise SinkError("refused", f"the Kafka client refuses the entry: {error}") from error
                 if way is _Way.REDUCED:
-                    raise SinkError("too_large", _TOO_LARGE_REDUCED) from error
-                _warn_reduced(entry)
+                    raise SinkError("too_large", TOO_LARGE_REDUCED) from error
+                warn_reduced(entry)
                 way = _Way.REDUCED
 
     def _encoded(self, entry: AuditEntry) -> bytes:
@@ -241,12 +276,12 @@ class KafkaSink:
         if error is None:
             self._one_reported()
             if self._reports is not None:
-                self._reports.delivered(1)
+                self._reports.delivered(entry)
         elif error.code() in _TOO_LARGE and way is not _Way.REDUCED and not self._stopping.is_set():
             self._again.put((entry, _Way.ALONE if way is _Way.BATCHED else _Way.REDUCED))
         elif self._reports is not None:
             if error.code() in _TOO_LARGE:
-                self._lose(entry, "too_large", _TOO_LARGE_REDUCED)
+                self._lose(entry, "too_large", TOO_LARGE_REDUCED)
             else:
                 hint = _HINTS.get(error.code())
                 self._lose(
@@ -261,7 +296,7 @@ class KafkaSink:
             except Empty:
                 return
             if way is _Way.REDUCED:
-                _warn_reduced(entry)
+                warn_reduced(entry)
             try:
                 self._produce(entry, way)
             except SinkError as failure:
@@ -270,7 +305,7 @@ class KafkaSink:
     def _lose(self, entry: AuditEntry, reason: str, message: str) -> None:
         self._one_reported()
         if self._reports is not None:
-            self._reports.lost(entry.request_id, reason, message)
+            self._reports.lost(entry, reason, message)
 
     def _one_reported(self) -> None:
         with self._count:
@@ -297,17 +332,3 @@ class KafkaSink:
 
 
 _abandoned: list[Producer] = []
-_TOO_LARGE_REDUCED = "it is too large even without metadata and details; raise the topic's max.message.bytes"
-
-
-def _warn_reduced(entry: AuditEntry) -> None:
-    logger.warning(
-        "llm-audit: audit entry %s is larger than the topic takes; sending it without metadata and details "
-        "(raise the topic's max.message.bytes to keep them)",
-        entry.request_id,
-    )
-
-
-def _reduced(entry: AuditEntry) -> AuditEntry:
-    """The entry without what a service or a provider could make large, saying so."""
-    return replace(entry, metadata=None, details={"truncated": ["metadata", "details"]}, truncated=True)

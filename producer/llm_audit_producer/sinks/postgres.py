@@ -13,14 +13,15 @@ from datetime import datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from llm_audit_producer.errors import AuditSettingsError, SinkError
+from llm_audit_producer.errors import AuditSettingsError, SinkError, TrailUnreadableError
 from llm_audit_producer.sinks import DeliveryReports
 from llm_audit_producer.sinks.query_times import require_aware
-from llm_audit_schemas import AuditEntry, InvalidEntryError
+from llm_audit_schemas import AuditEntry, InvalidEntryError, ProducerMarker
 from llm_audit_schemas.codec import entry_record
 from llm_audit_schemas.entry import FIELD_NAMES
 
 if TYPE_CHECKING:
+    from psycopg2 import Error as PostgresError
     from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names its class in lower case
 
 logger = logging.getLogger("llm_audit_producer")
@@ -35,6 +36,10 @@ _MAY_PASS = {
     "42501": "grant this role INSERT and SELECT on llm_audit_log",
 }
 """SQL states besides a lost connection that no entry is to blame for, and how an operator mends them."""
+
+_NO_PRIVILEGE = "42501"
+_TABLES = ("42P01", "42703", "42883", "3F")
+"""SQL states of a table, column or function that is missing, and of a missing schema."""
 
 _JSON_COLUMNS = frozenset({"metadata", "details", "digest_salts"})
 
@@ -82,7 +87,7 @@ class PostgresAuditStorage:
                 raise SinkError("not_drained", "PostgreSQL stayed away until the end")
             wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         if self._reports is not None:
-            self._reports.delivered(1)
+            self._reports.delivered(entry)
 
     def _attempt(self, entry: AuditEntry) -> str | None:
         """Try once; what kept the row from being written, where that may pass, else ``None``."""
@@ -101,6 +106,9 @@ class PostgresAuditStorage:
                     return f"PostgreSQL takes no entries ({kind}): {hint}"
                 raise SinkError("refused", f"PostgreSQL refuses the row: {kind}") from error
             return None
+
+    def mark(self, marker: ProducerMarker) -> None:
+        """Nobody counts what is written straight into the table, so nothing is kept."""
 
     def flush(self, timeout: float) -> int:  # noqa: ARG002 - every append commits
         """Every append commits already."""
@@ -134,15 +142,62 @@ class PostgresAuditStorage:
             ValueError: a time has no timezone.
         """
         require_aware(start=start, end=end)
-        return self._rows({"start": start, "end": end, "user_id": user_id})
+        return self._rows("postgres_query.sql", {"start": start, "end": end, "user_id": user_id})
 
-    def _rows(self, parameters: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
+    def priced_calls(
+        self, since: datetime, until: datetime, *, user_id: str | None = None, model: str | None = None
+    ) -> Iterator[Mapping[str, Any]]:
+        """What the price of each stored call goes by, in no order, fetched as it is asked for.
+
+        Args:
+            since: Earliest call start; timezone-aware, in whole milliseconds.
+            until: First call start that is too late; the same.
+            user_id: Only this user's calls.
+            model: Only this model's calls.
+
+        Yields:
+            Column to value, with ``raw_usage`` and ``region`` out of ``details``.
+
+        Raises:
+            TrailUnreadableError: the database is away, has no such tables, or refuses this role.
+            ValueError: a time has no timezone.
+        """
+        require_aware(since=since, until=until)
+        if not self._readable_dsn():
+            raise TrailUnreadableError(
+                "bad_question",
+                "the PostgreSQL connection string cannot be read; write postgresql://USER@HOST:PORT/DATABASE, with "
+                "any @ and / of a password percent-encoded",
+            )
+        asked = {"since": since, "until": until, "user_id": user_id, "model": model}
+        try:
+            yield from self._rows("postgres_priced_calls.sql", asked)
+        except self._psycopg2.Error as error:
+            raise _unreadable(error) from None  # not chained: PostgreSQL's DETAIL lines may quote a row
+
+    def _readable_dsn(self) -> bool:
+        """Whether libpq can read the connection string, with no part of a password spilled into other settings."""
+        from psycopg2.extensions import parse_dsn
+
+        try:
+            settings = parse_dsn(self._dsn)
+        except self._psycopg2.ProgrammingError:
+            return False
+        host, ports = settings.get("host", ""), settings.get("port", "")
+        return (
+            "@" not in host.removeprefix("@")  # a leading one is libpq's sign of an abstract socket
+            and "@" not in settings.get("dbname", "")
+            and all(port.isdecimal() for port in ports.split(",") if port)
+        )
+
+    def _rows(self, query: str, parameters: Mapping[str, object]) -> Iterator[Mapping[str, Any]]:
         from psycopg2.extras import RealDictCursor
 
         connection = self._psycopg2.connect(self._dsn, connect_timeout=self._connect_timeout)
         try:
+            connection.set_session(readonly=True)  # whoever asks changes nothing
             with connection, connection.cursor("llm_audit_query", cursor_factory=RealDictCursor) as cursor:
-                cursor.execute(_sql("postgres_query.sql"), parameters)
+                cursor.execute(_sql(query), parameters)
                 yield from cursor
         finally:
             connection.close()
@@ -160,6 +215,18 @@ class PostgresAuditStorage:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _unreadable(error: PostgresError) -> TrailUnreadableError:
+    code = error.pgcode or ""
+    line = str(error).strip().partition("\n")[0]
+    if code.startswith(_TABLES):
+        hint = "run `llm-audit migrate` of this release against this database"
+        return TrailUnreadableError("not_migrated", f"the tables do not fit: {line}; {hint}")
+    if code == _NO_PRIVILEGE:
+        hint = "connect as a role that may read llm_audit_log"
+        return TrailUnreadableError("not_allowed", f"PostgreSQL refuses: {line}; {hint}")
+    return TrailUnreadableError("away", f"PostgreSQL cannot be reached, or gave up: {line}")
 
 
 def _insert_statement() -> str:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from llm_audit_producer.errors import AuditSettingsError, SinkError
-from llm_audit_schemas import EntryCodec, schema_files
+from llm_audit_schemas import EntryCodec, MarkerCodec, schema_files
 from llm_audit_schemas.errors import ContractError
+from llm_audit_schemas.wire import check_registry_id
 
 
 def registered_codec(url: str, topic: str) -> EntryCodec:
-    """A codec that writes the id under which the registry knows our schema, registering it when new.
+    """A codec for entries that writes the registry's id of their schema: see :func:`_registered_id`."""
+    return EntryCodec(schema_id=_registered_id(url, topic, schema_files.ENTRY))
+
+
+def registered_marker_codec(url: str, topic: str) -> MarkerCodec:
+    """A codec for markers that writes the registry's id of their schema: see :func:`_registered_id`."""
+    return MarkerCodec(schema_id=_registered_id(url, topic, schema_files.MARKER))
+
+
+def _registered_id(url: str, topic: str, schema_name: str) -> int:
+    """The id under which the registry knows a schema of ours, registering it when new.
 
     Args:
         url: Address of the registry, with credentials where it asks for them.
         topic: The topic; the subject is ``<topic>-value``, the registry clients' default.
+        schema_name: Which schema.
 
     Raises:
         AuditSettingsError: the registry client is not installed.
@@ -25,10 +37,10 @@ def registered_codec(url: str, topic: str) -> EntryCodec:
         raise AuditSettingsError(
             "a schema registry is configured but its client is missing: pip install 'llm-audit-log[registry]'"
         ) from error
-    schema = Schema(schema_files.schema_text(schema_files.ENTRY), schema_type="AVRO")
+    schema = Schema(schema_files.schema_text(schema_name), schema_type="AVRO")
     try:
         schema_id = SchemaRegistryClient({"url": url}).register_schema(f"{topic}-value", schema)
-        return EntryCodec(schema_id=schema_id)
+        return check_registry_id(schema_id, schema_name)
     except (SchemaRegistryError, OSError) as error:
         raise SinkError(
             "registry", f"the schema registry did not take the schema: {type(error).__name__}"

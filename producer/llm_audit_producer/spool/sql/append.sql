@@ -1,0 +1,1 @@
+INSERT INTO entry (sequence, body) VALUES (?, ?)

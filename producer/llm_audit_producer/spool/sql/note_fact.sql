@@ -1,0 +1,1 @@
+INSERT INTO fact (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING

@@ -1,0 +1,1 @@
+UPDATE entry SET parked = 0 WHERE parked = 1
