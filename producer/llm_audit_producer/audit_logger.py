@@ -125,6 +125,7 @@ class AuditLogger:
 
         Raises:
             UserRequiredError: nobody is named, and the settings require it.
+            AuditUnavailable: delivery is strict, and the entry could not be made safe in time.
         """
         arguments = Arguments(
             {
@@ -300,7 +301,11 @@ class AuditLogger:
         if self.enabled:
             call.context = self.attribute(context.current().within(arguments.context()))
             call.invalid = arguments.invalid
-            self.record(CapturedCall(call, arguments.retained_bytes(call)))
+            captured = CapturedCall(call, arguments.retained_bytes(call))
+            if call.status == "success":
+                self.record(captured)
+            else:  # there is no result to withhold
+                self.record_late(captured)
         self.note_request_id(call.request_id)
         return call.request_id
 

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from llm_audit_producer import FileAuditStorage, MemorySink
 from llm_audit_producer.errors import SinkError
@@ -30,17 +30,22 @@ class HangingSink(MemorySink):
     def __init__(self) -> None:
         super().__init__()
         self.let_go = threading.Event()
+        self.closed = False
         self.marks: list[ProducerMarker] = []
 
     def append(self, entry: AuditEntry) -> None:
-        if not self.let_go.wait(DEADLINE):
+        if not self.let_go.wait(DEADLINE) or self.closed:
             raise SinkError("not_drained", "never let go")
         super().append(entry)
+
+    def after_fork(self) -> HangingSink:
+        return HangingSink()
 
     def mark(self, marker: ProducerMarker) -> None:
         self.marks.append(marker)
 
     def close(self, timeout: float) -> int:
+        self.closed = True
         self.let_go.set()
         return super().close(timeout)
 
@@ -86,37 +91,55 @@ import os, sys, threading, time
 from llm_audit_producer import AuditLogger, AuditUnavailable, FileAuditStorage, MemorySink
 from tests.spool.parts import HangingSink
 directory, trail = sys.argv[1], sys.argv[2]
+def say(text):
+    os.write(1, f"{text}{os.linesep}".encode())  # at once and whole, whatever other threads say
 def logger_to(sink, **settings):
     return AuditLogger(sink, **{"durability": "spool", "spool_directory": directory, **settings})
 """
 """What every service of these tests begins with; its arguments are the spool directory and the trail's."""
 
 
-@contextmanager
-def service(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A service process; killed at the end if it still runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", SERVICE + code, *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(DEADLINE)
-        assert process.stdout is not None
-        process.stdout.close()
+class Service:
+    """A service process, and the lines that it says."""
 
+    def __init__(self, code: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVICE + code, *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        self._said = self.process.stdout
+        self._unread = b""
 
-def line_of(process: subprocess.Popen[str]) -> str:
-    """The next line that a service says."""
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], DEADLINE)
-    assert ready, "the service says nothing"
-    return process.stdout.readline().strip()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._said.close()
+
+    def line(self) -> str:
+        """The next line that it says."""
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._said], [], [], DEADLINE)
+            assert ready, "the service says nothing"
+            data = os.read(self._said.fileno(), 65536)
+            assert data, "the service is gone"
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode()
+
+    def rest(self) -> list[str]:
+        """Whole lines that it said before it died and that nobody read."""
+        everything = self._unread + self._said.read()
+        return [line.decode() for line in everything.split(b"\n")[:-1]]
+
+    def kill(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
 
 
 def in_trail(directory: Path) -> list[AuditEntry]:

@@ -6,28 +6,27 @@ import os
 from pathlib import Path
 
 from llm_audit_producer.spool.claim import Claim
-from tests.spool.parts import line_of, service, until
+from tests.spool.parts import Service, until
 
 HOLD = """
 from pathlib import Path
 from llm_audit_producer.spool.claim import Claim
 claim = Claim.take(Path(directory) / "a.claim")
-print(claim is not None)
+say(claim is not None)
 sys.stdin.read() if os.isatty(0) else threading.Event().wait(120)
 """
 
 
 def test_one_process_holds_it_until_it_dies(tmp_path: Path) -> None:
     path = tmp_path / "a.claim"
-    with service(HOLD, str(tmp_path), "-") as holder:
-        assert line_of(holder) == "True"
+    with Service(HOLD, str(tmp_path), "-") as holder:
+        assert holder.line() == "True"
         assert Claim.take(path) is None
         holder.kill()
-        holder.wait(30)
         claim = Claim.take(path)
         assert claim is not None
-        with service(HOLD, str(tmp_path), "-") as other:
-            assert line_of(other) == "False"
+        with Service(HOLD, str(tmp_path), "-") as other:
+            assert other.line() == "False"
         claim.release()
 
 
@@ -37,8 +36,8 @@ def test_within_a_process_it_is_held_once_and_asking_does_not_give_it_up(tmp_pat
     claim = Claim.take(path)
     assert claim is not None
     assert Claim.take(path) is None
-    with service(HOLD, str(tmp_path), "-") as other:
-        assert line_of(other) == "False"
+    with Service(HOLD, str(tmp_path), "-") as other:
+        assert other.line() == "False"
     claim.release()
     again = Claim.take(path)
     assert again is not None
@@ -57,8 +56,8 @@ def test_a_forked_child_neither_holds_nor_gives_up_its_parents(tmp_path: Path) -
         os._exit(0 if taken is None else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert path.exists()
-    with service(HOLD, str(tmp_path), "-") as other:
-        assert line_of(other) == "False"
+    with Service(HOLD, str(tmp_path), "-") as other:
+        assert other.line() == "False"
     claim.release(remove=True)
 
 
@@ -70,15 +69,14 @@ claim = Claim.take(Path(directory) / "a.claim")
 child = os.fork()
 if child == 0:
     threading.Event().wait(120)
-print(child)
+say(child)
 threading.Event().wait(120)
 """
     path = tmp_path / "a.claim"
-    with service(parent, str(tmp_path), "-") as process:
-        child = int(line_of(process))
+    with Service(parent, str(tmp_path), "-") as process:
+        child = int(process.line())
         try:
             process.kill()
-            process.wait(30)
             taken: list[Claim] = []
 
             def free() -> bool:

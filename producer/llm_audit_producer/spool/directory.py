@@ -29,6 +29,7 @@ class SpoolDirectory:
         self.path = path
         self.maximum_bytes = maximum_bytes
         self._fsync = fsync
+        self._made: list[str] = []
 
     def create(self, producer_id: str, facts: Mapping[str, str]) -> Source:
         """A new file, claimed.
@@ -36,6 +37,7 @@ class SpoolDirectory:
         Raises:
             SpoolBrokenError: it cannot be made.
         """
+        self._made.append(producer_id)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             claim = Claim.take(self._claim_of(producer_id))
@@ -63,11 +65,11 @@ class SpoolDirectory:
                 adopted[path.stem] = source
         return adopted
 
-    def bytes_of_others(self, own: Path | None) -> int:
+    def bytes_of_others(self) -> int:
         """What the files of other processes take."""
         total = 0
         for path in self.path.glob(f"*{SUFFIX}*"):
-            if own is None or not path.name.startswith(own.name):
+            if not path.name.startswith(tuple(self._made)):
                 try:
                     total += path.stat().st_size
                 except OSError:

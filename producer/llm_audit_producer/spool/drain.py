@@ -206,8 +206,7 @@ class Drain:
 
     def _look_around(self) -> None:
         try:
-            own = next((source.path for source in self._sources.values() if source.own), None)
-            self.bytes_of_others = self._directory.bytes_of_others(own)
+            self.bytes_of_others = self._directory.bytes_of_others()
             self._sources = {**self._sources, **self._directory.adopt()}
         except OSError as error:
             logger.warning(
