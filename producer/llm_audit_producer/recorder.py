@@ -206,8 +206,10 @@ class Recorder:
         if not self._opened:
             return
         try:
-            if self._sink.flush(max(0.0, deadline - time.monotonic())) == 0:
-                self._marks.ended(self.statistics())
+            self._sink.flush(max(0.0, deadline - time.monotonic()))
+            statistics = self.statistics()
+            if statistics.captured == statistics.delivered + statistics.lost_total:
+                self._marks.ended(statistics)
             self._sink.close(max(0.0, deadline - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - closing goes on, and what is out is counted
             say("the sink could not be closed", error)

@@ -74,7 +74,8 @@ def _blocks(content: object) -> object:
 def _append(parts: list[bytes], value: object, depth: int, open_ids: set[int]) -> None:
     """Append a value's form; ``open_ids`` are the objects that contain it, for one may contain itself."""
     if isinstance(value, str):
-        _append_sized(parts, b"s", str.encode(value, "utf-8", "surrogatepass"))
+        data = str.encode(value, "utf-8", "surrogatepass")
+        parts += (b"s%d:" % len(data), data)
     elif value is None:
         parts.append(b"n;")
     elif isinstance(value, bool):
@@ -126,7 +127,7 @@ def _append_object(
     members.sort(key=_key_of)
     parts.append(b"o")
     for (key, _), member in members:
-        _append_sized(parts, b"s", key)
+        parts += (b"s%d:" % len(key), key)
         _append(parts, member, depth, open_ids)
     parts.append(b"e")
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -33,6 +34,7 @@ _INT_FIELDS = ("attempts", "sanitization_count")
 """Required fields of Avro's 32-bit ``int``: fastavro writes a larger one without a word, and other readers break."""
 
 _INT_LIMIT = 2**31
+_values_of = attrgetter(*FIELD_NAMES)
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -200,9 +202,13 @@ def entry_record(entry: AuditEntry) -> Record:
         InvalidEntryError: a value would be written, but could not be read: an id that is no UUID, a number beyond
             its type, a cost with more digits than the contract holds, JSON that is no object.
     """
-    record: Record = {}
-    for name in FIELD_NAMES:
-        record[name] = _plain(getattr(entry, name))
+    record: Record = dict(zip(FIELD_NAMES, _values_of(entry), strict=True))
+    for name, value in record.items():
+        # Nearly all text is plain ASCII; asking here, instead of in a call for each field, halves the whole.
+        if type(value) is str and value.isascii() and "\x00" not in value:
+            continue
+        if isinstance(value, str):
+            record[name] = storable(value)
     _check_uuid("request_id", entry.request_id)
     _check_uuid("producer_id", entry.producer_id)
     for name in _INT_FIELDS:
