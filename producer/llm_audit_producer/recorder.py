@@ -21,8 +21,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from typing import NamedTuple
 
 from llm_audit_producer import lifetime
 from llm_audit_producer.call import Call, Captured
@@ -32,6 +30,7 @@ from llm_audit_producer.faults import say, where
 from llm_audit_producer.life_marks import LifeMarks, ProducerFacts
 from llm_audit_producer.sinks import AuditSink, Spool
 from llm_audit_producer.statistics import Statistics, StatisticsSnapshot
+from llm_audit_producer.waiting_calls import Flush, Stop, Waiting, WaitingCalls
 from llm_audit_schemas import AuditEntry, ProducerMarker, new_producer_id
 
 logger = logging.getLogger("llm_audit_producer")
@@ -47,22 +46,6 @@ _REFUSALS = {
     "queue_full": "raise queue_entries or queue_bytes, or look at why delivery is slow",
     "closed": "it ended after the producer was closed; close it when no call runs any more",
 }
-
-
-class _Flush:
-    """A mark in the queue: everything before it has been handed to the sink once it is reached."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-
-
-class _Stop:
-    """A mark in the queue: nothing follows."""
-
-
-class _Waiting(NamedTuple):
-    captured: Captured
-    size: int
 
 
 class Recorder:
@@ -103,10 +86,8 @@ class Recorder:
         self._book = DeliveryBook()
         # Reentrant, because a garbage-collected stream may submit while this very thread submits.
         self._lock = threading.RLock()
-        self._queue: SimpleQueue[_Waiting | _Flush | _Stop] = SimpleQueue()
+        self._queue = WaitingCalls(self._queue_entries, self._queue_bytes)
         self._marks = LifeMarks(self._sink_mark, self.producer_id, self._facts, predecessor)
-        self._bytes_in = 0
-        self._bytes_out = 0
         self._skipped_sequences = 0
         self._sequence = 0
         self._recording = False
@@ -142,8 +123,7 @@ class Recorder:
                 if self._spools and not self._recording:
                     self._record(captured)
                 else:
-                    self._bytes_in += size
-                    self._queue.put(_Waiting(captured, size))
+                    self._queue.put(captured, size)
                 return True
             self._skipped_sequences += 1
             count = self.statistics_counters.count_refused(reason)
@@ -158,8 +138,7 @@ class Recorder:
     def _refusal(self, size: int) -> str | None:
         if self._closed:
             return "closed"
-        full = self._queue.qsize() >= self._queue_entries
-        return "queue_full" if full or self._bytes_in - self._bytes_out + size > self._queue_bytes else None
+        return None if self._queue.has_room_for(size) else "queue_full"
 
     def flush(self, timeout: float) -> int:
         """Wait up to ``timeout`` seconds until every call so far is delivered or lost; returns how many are not."""
@@ -168,11 +147,11 @@ class Recorder:
             if self._closed:
                 return 0  # closing reported every entry
             if self._thread is None:
-                return self._queue.qsize()
-            mark = _Flush()
-            self._queue.put(mark)
+                return len(self._queue)
+            mark = Flush()
+            self._queue.put_mark(mark)
         if not mark.reached.wait(timeout):
-            return max(1, self._queue.qsize())
+            return max(1, len(self._queue))
         return self._sink.flush(max(0.0, deadline - time.monotonic())) if self._opened else 0
 
     def close(self, timeout: float | None = None) -> int:
@@ -188,7 +167,7 @@ class Recorder:
             self._closed = True
             thread = self._thread
         if thread is not None:
-            self._queue.put(_Stop())
+            self._queue.put_mark(Stop())
             thread.join(max(0.0, deadline - time.monotonic()))
             self._given_up = True
         self._close_sink(deadline)
@@ -217,7 +196,7 @@ class Recorder:
     def statistics(self) -> StatisticsSnapshot:
         """The counters now."""
         spool = self._sink.state() if isinstance(self._sink, Spool) else None
-        return self.statistics_counters.snapshot(self._queue.qsize(), spool)
+        return self.statistics_counters.snapshot(len(self._queue), spool)
 
     # The recorder's own thread; with a spool, recording happens on the caller's
 
@@ -242,24 +221,21 @@ class Recorder:
                 self._tick(closing=False)
                 self._marks.heartbeat_if_due(self.statistics())
                 next_tick = time.monotonic() + _TICK_SECONDS
-            try:
-                item = self._queue.get(timeout=_TICK_SECONDS)
-            except Empty:
-                continue
-            if isinstance(item, _Stop):
+            item = self._queue.get(_TICK_SECONDS)
+            if isinstance(item, Stop):
                 return
-            if isinstance(item, _Flush):
+            if isinstance(item, Flush):
                 item.reached.set()
-            else:
+            elif item is not None:
                 self._record_queued(item)
 
-    def _record_queued(self, item: _Waiting) -> None:
+    def _record_queued(self, item: Waiting) -> None:
         if self._spools:
             with self._lock:
                 self._record(item.captured)
         else:
             self._record(item.captured)
-        self._bytes_out += item.size
+        self._queue.done(item)
 
     def _record(self, captured: Captured) -> None:
         with self._lock:
