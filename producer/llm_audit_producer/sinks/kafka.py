@@ -1,4 +1,4 @@
-"""The Kafka sink: idempotent, acks=all, compressed, its queue bounded. The only producer file that knows Kafka.
+"""The Kafka sink: idempotent, acks=all, compressed, its queue bounded.
 
 Delivery is librdkafka's: it keeps order within a partition over retries and never gives up on an entry by itself
 (``message.timeout.ms=0``), because a queue that is full upstream is counted honestly while a time-out would lose
@@ -15,6 +15,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from functools import partial
@@ -22,9 +23,10 @@ from queue import Empty, SimpleQueue
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from llm_audit_producer.errors import AuditSettingsError, SinkError
+from llm_audit_producer.errors import SinkError
 from llm_audit_producer.faults import say
 from llm_audit_producer.sinks import DeliveryReports
+from llm_audit_producer.sinks.kafka_clients import KafkaClients, was_given_up
 from llm_audit_producer.sinks.reduction import TOO_LARGE_REDUCED, reduced, warn_reduced
 from llm_audit_schemas import (
     AuditEntry,
@@ -42,20 +44,7 @@ logger = logging.getLogger("llm_audit_producer")
 _POLL_SECONDS = 0.1
 _REGISTRY_RETRY_SECONDS = 2.0
 _MARKER_SECONDS = 0.5
-_ERROR_LOG_INTERVAL_SECONDS = 60.0
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
-
-_DELIVERY_SETTINGS: Mapping[str, str | int | bool] = {
-    "enable.idempotence": True,
-    "acks": "all",
-    "compression.type": "lz4",
-    "linger.ms": 5,
-    "message.timeout.ms": 0,
-    "partitioner": "murmur2_random",  # the Java client's choice, so that every producer of a key agrees
-    "log_level": 2,  # what it would write to standard error comes to us as an error event too
-}
-
-_ALONE_SETTINGS: Mapping[str, str | int | bool] = {"batch.num.messages": 1, "linger.ms": 0}
 
 _HINTS = {
     KafkaError._UNKNOWN_TOPIC: "make the topic with `llm-audit topic create`",
@@ -116,19 +105,18 @@ class KafkaSink:
         self._extra = dict(extra or {})
         self._codec: EntryCodec | None = None
         self._reports: DeliveryReports | None = None
-        self._producer: Producer | None = None
-        self._alone: Producer | None = None
+        self._clients: KafkaClients | None = None
         self._again: SimpleQueue[tuple[AuditEntry, _Way]] = SimpleQueue()
+        self._given_up: deque[Producer] = deque()
         self._count = threading.Lock()
         self._unreported = 0
         self._poller: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._next_error_log = 0.0
 
     def open(self, reports: DeliveryReports) -> None:
         """Make the client; it connects in the background."""
         self._reports = reports
-        self._producer = self._client({})
+        self._clients = KafkaClients(self._connection, self._queue_bytes, self._extra)
         self._poller = threading.Thread(target=self._poll, name="llm-audit-kafka-reports", daemon=True)
         self._poller.start()
 
@@ -148,10 +136,10 @@ class KafkaSink:
 
     def mark(self, marker: ProducerMarker) -> None:
         """Publish a marker, unless the queue is full: the next one says the same and more."""
-        if self._producer is None:
+        if self._clients is None:
             return
         try:
-            self._producer.produce(
+            self._clients.batching.produce(
                 self._markers_topic,
                 value=self._marker_codec_factory().encode(marker),
                 key=marker.producer_id.encode(),
@@ -163,33 +151,34 @@ class KafkaSink:
         """Wait for every delivery report."""
         deadline = time.monotonic() + timeout
         while self._unreported and (remaining := deadline - time.monotonic()) > 0:
-            for client in self._clients():
+            for client in self._every_client():
                 client.flush(min(_POLL_SECONDS, remaining))
             self._send_again()
         return self._unreported
 
     def close(self, timeout: float) -> int:
         """Wait for every delivery report, then drop what is left."""
-        if self._producer is None:
+        if self._clients is None:
             return 0
         deadline = time.monotonic() + timeout
         self.flush(timeout)
         # What is still in the queue now is a marker, which is not worth the whole time: its topic may be missing.
-        self._producer.flush(max(0.0, min(_MARKER_SECONDS, deadline - time.monotonic())))
+        self._clients.batching.flush(max(0.0, min(_MARKER_SECONDS, deadline - time.monotonic())))
         self._stopping.set()
         if self._poller is not None:
             self._poller.join(_POLL_SECONDS * 3)
         self._reports = None  # what is purged below is counted once, by whoever asked us to close
         remaining = self._unreported
         if remaining:
-            for client in self._clients():
+            for client in self._every_client():
                 client.purge()
                 client.flush(0)
         return remaining
 
     def after_fork(self) -> KafkaSink:
         """A sink with its own client; librdkafka's threads do not live in a forked child."""
-        _abandoned.extend(self._clients())  # their destructors would wait for threads that are not there
+        if self._clients is not None:
+            self._clients.abandon()
         return KafkaSink(
             self._connection,
             self._topic,
@@ -200,32 +189,12 @@ class KafkaSink:
             extra=self._extra,
         )
 
-    def _client(self, laid_over: Mapping[str, str | int | bool]) -> Producer:
-        try:
-            return Producer(
-                {
-                    **_DELIVERY_SETTINGS,
-                    "queue.buffering.max.kbytes": max(1, self._queue_bytes // 1024),
-                    **self._extra,
-                    **self._connection.client_config(),
-                    "client.id": "llm-audit-producer",
-                    "error_cb": self._log_client_error,
-                    **laid_over,
-                }
-            )
-        except KafkaException as error:
-            raise AuditSettingsError(f"the Kafka client refuses its configuration: {error}") from error
-
-    def _clients(self) -> list[Producer]:
-        return [client for client in (self._producer, self._alone) if client is not None]
+    def _every_client(self) -> list[Producer]:
+        return [] if self._clients is None else self._clients.every()
 
     def _client_for(self, way: _Way) -> Producer:
-        assert self._producer is not None  # noqa: S101 - the recorder opens a sink before it appends
-        if way is _Way.BATCHED:
-            return self._producer
-        if self._alone is None:
-            self._alone = self._client(_ALONE_SETTINGS)
-        return self._alone
+        assert self._clients is not None  # noqa: S101 - the recorder opens a sink before it appends
+        return self._clients.batching if way is _Way.BATCHED else self._clients.alone
 
     def _produce(self, entry: AuditEntry, way: _Way) -> None:
         while True:
@@ -237,7 +206,7 @@ class KafkaSink:
                     value=self._encoded(sent),
                     key=entry.producer_id.encode(),
                     headers=[(IDENTITY_HEADER, uuid.UUID(entry.request_id).bytes)],
-                    on_delivery=partial(self._reported, entry, way),
+                    on_delivery=partial(self._reported, entry, way, client),
                 )
                 return
             except BufferError as error:
@@ -247,6 +216,9 @@ class KafkaSink:
                     ) from error
                 client.poll(_POLL_SECONDS)
             except KafkaException as error:
+                if was_given_up(error.args[0]) and not self._stopping.is_set():
+                    self._replace(client)
+                    continue
                 if error.args[0].code() not in _TOO_LARGE:
                     raise SinkError("refused", f"the Kafka client refuses the entry: {error}") from error
                 if way is _Way.REDUCED:
@@ -271,7 +243,9 @@ class KafkaSink:
                     raise
         return self._codec
 
-    def _reported(self, entry: AuditEntry, way: _Way, error: KafkaError | None, _message: Message) -> None:
+    def _reported(
+        self, entry: AuditEntry, way: _Way, client: Producer, error: KafkaError | None, _message: Message
+    ) -> None:
         """Take a delivery report. Runs inside a poll, so nothing is sent from here."""
         if error is None:
             self._one_reported()
@@ -279,6 +253,10 @@ class KafkaSink:
                 self._reports.delivered(entry)
         elif error.code() in _TOO_LARGE and way is not _Way.REDUCED and not self._stopping.is_set():
             self._again.put((entry, _Way.ALONE if way is _Way.BATCHED else _Way.REDUCED))
+        elif was_given_up(error) and not self._stopping.is_set():
+            if client not in self._given_up:
+                self._given_up.append(client)
+            self._again.put((entry, way))
         elif self._reports is not None:
             if error.code() in _TOO_LARGE:
                 self._lose(entry, "too_large", TOO_LARGE_REDUCED)
@@ -289,7 +267,9 @@ class KafkaSink:
                 )
 
     def _send_again(self) -> None:
-        """Send what came back as too large by the next way; from any thread that polls."""
+        """Send what came back: too large by the next way, given up by a new client. From any thread that polls."""
+        while self._given_up:
+            self._replace(self._given_up.pop())
         while True:
             try:
                 entry, way = self._again.get_nowait()
@@ -301,6 +281,10 @@ class KafkaSink:
                 self._produce(entry, way)
             except SinkError as failure:
                 self._lose(entry, failure.reason, str(failure))
+
+    def _replace(self, client: Producer) -> None:
+        if self._clients is not None:
+            self._clients.replace(client)
 
     def _lose(self, entry: AuditEntry, reason: str, message: str) -> None:
         self._one_reported()
@@ -314,21 +298,8 @@ class KafkaSink:
     def _poll(self) -> None:
         while not self._stopping.is_set():
             try:
-                for client in self._clients():
-                    client.poll(_POLL_SECONDS if client is self._producer else 0)
+                for client in self._every_client():
+                    client.poll(_POLL_SECONDS if client is self._client_for(_Way.BATCHED) else 0)
                 self._send_again()
             except Exception as error:  # noqa: BLE001 - without this thread no report would ever come again
                 say("a Kafka delivery report could not be taken; please report this", error)
-
-    def _log_client_error(self, error: KafkaError) -> None:
-        now = time.monotonic()
-        if now >= self._next_error_log:
-            self._next_error_log = now + _ERROR_LOG_INTERVAL_SECONDS
-            logger.warning(
-                "llm-audit: Kafka at %s: %s (entries wait in memory; next such line in a minute at the earliest)",
-                self._connection.bootstrap_servers,
-                error.str(),
-            )
-
-
-_abandoned: list[Producer] = []
