@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
+from llm_audit_consumer.completeness.ranges import SequenceRange
 from llm_audit_schemas.codec import Record
 
 
@@ -18,9 +20,8 @@ class Partition:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One consumed Kafka message.
+class Message(NamedTuple):
+    """One consumed Kafka message; a tuple, which is the cheapest to make of what there are most of.
 
     Attributes:
         partition: Where it lay.
@@ -65,11 +66,19 @@ class OffsetAdvance:
 
 @dataclass(frozen=True, slots=True)
 class DecodedBatch:
-    """A batch ready to be written: rows, dead letters, and how far each partition advances with them."""
+    """A batch ready to be written: rows, dead letters, and how far each partition advances with them.
+
+    Attributes:
+        rows: What goes into the log.
+        dead_letters: What cannot.
+        advances: Where each partition stands after it.
+        received: Which sequences of which producers the rows bring: see ``completeness.ranges``.
+    """
 
     rows: Sequence[Record]
     dead_letters: Sequence[DeadLetter]
     advances: Sequence[OffsetAdvance]
+    received: Sequence[SequenceRange] = ()
 
 
 @dataclass(frozen=True, slots=True)

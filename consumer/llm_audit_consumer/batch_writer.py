@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Partition, Written
+from llm_audit_consumer.completeness.ranges import ranges_of
 from llm_audit_consumer.decoding import DecodedMessage
 from llm_audit_consumer.errors import UnstorableRowError
 
@@ -101,11 +102,13 @@ class BatchWriter:
         last: dict[Partition, int] = {}
         for each in messages:
             last[each.message.partition] = each.message.offset
+        rows = [each.outcome for each in messages if not isinstance(each.outcome, DeadLetter)]
         return DecodedBatch(
-            rows=[each.outcome for each in messages if not isinstance(each.outcome, DeadLetter)],
+            rows=rows,
             dead_letters=[each.outcome for each in messages if isinstance(each.outcome, DeadLetter)],
             advances=[
                 OffsetAdvance(partition, self._next_offsets.get(partition), offset + 1)
                 for partition, offset in last.items()
             ],
+            received=ranges_of((row["producer_id"], row["sequence"]) for row in rows),
         )

@@ -24,6 +24,7 @@ import structlog
 from llm_audit_consumer.batch import Partition
 from llm_audit_consumer.batch_writer import BatchStore, BatchWriter
 from llm_audit_consumer.batching import Batcher, BatchLimits
+from llm_audit_consumer.completeness.progress import ProgressKeeper, ProgressStore
 from llm_audit_consumer.decoding import DecodedMessage, Decoder
 from llm_audit_consumer.errors import AuditConsumerError, DatabaseUnavailableError, OffsetConflictError
 from llm_audit_consumer.health import Health
@@ -38,7 +39,7 @@ _REPORT_SECONDS = 1.0
 logger = structlog.get_logger(__name__)
 
 
-class OffsetStore(BatchStore, Protocol):
+class OffsetStore(BatchStore, ProgressStore, Protocol):
     """The database: commits batches, and knows where each partition stands."""
 
     def next_offsets(self, group: str, topic_id: str) -> dict[int, int]:
@@ -99,6 +100,7 @@ class Daemon:
         self._writer = BatchWriter(store, settings.group)
         self._batcher = Batcher(settings.limits, time.monotonic)
         self._reporter = Reporter(metrics)
+        self._progress = ProgressKeeper(store, settings.group)
         self._held: list[DecodedMessage] = []
         self._failures = 0
         self._try_again_at = 0.0
@@ -220,6 +222,7 @@ class Daemon:
         for each in reversed(self._held):
             oldest[each.message.partition] = each.message
         self._reporter.lag(self._writer.next_offsets, oldest, self._source)
+        self._progress.note_if_due(self._writer.next_offsets, oldest, self._source)
         if self._source.broker_error is None:
             self._health.ready("broker")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import cast
 
 import pytest
@@ -83,6 +84,9 @@ class ScriptedStore:
 
     def next_offsets(self, group: str, topic_id: str) -> dict[int, int]:
         return self.stands_at
+
+    def note_progress(self, group: str, read_through: Mapping[Partition, datetime]) -> None:
+        pass
 
 
 def daemon_of(source: ScriptedSource, store: ScriptedStore) -> Daemon:

@@ -198,6 +198,7 @@ def odd_rows(postgres_server: Any) -> Iterator[Callable[[Callable[[AuditLogger],
         connection = psycopg2.connect(database.dsn)
         try:
             with connection, connection.cursor() as cursor:
+                cursor.execute("SET LOCAL ROLE llm_audit_retention")  # nobody else may delete
                 cursor.execute("DELETE FROM llm_audit_log RETURNING user_id, metadata, truncated")
                 (row,) = cursor.fetchall()
         finally:

@@ -82,6 +82,10 @@ def fail(_body: Mapping[str, Any]) -> Sanitized:
     raise ZeroDivisionError(SECRET)
 
 
+async def fail_later(body: Mapping[str, Any]) -> Sanitized:
+    raise RuntimeError(str(body))
+
+
 def give_nonsense(_body: Mapping[str, Any]) -> Any:
     return {"not": "a Sanitized"}
 
@@ -190,6 +194,30 @@ def test_asynchronous_clients_take_either_kind_of_sanitizer(
     asyncio.run(run())
     assert [body["messages"] for body in api.bodies] == [REDACTED] * 2
     assert [entry.sanitization_count for entry in llm_audit.entries()] == [1, 1]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("sanitizer", "verdict"),
+    [(stop, "a launch code"), (fail, "sanitizer failed"), (fail_later, "sanitizer failed")],
+)
+def test_asynchronous_clients_are_stopped_too(
+    sanitizer: Any, verdict: str, streamed: bool, url: str, api: Api, llm_audit: RecordedAudit
+) -> None:
+    async def run() -> None:
+        audit = Audit(llm_audit.logger, sanitizer=sanitizer)
+        async with AsyncAnthropic(base_url=url, api_key="k").with_middleware(audit) as client:
+            if streamed:
+                async with client.messages.stream(**CALL) as events:
+                    await events.get_final_message()
+            else:
+                await client.messages.create(**CALL)
+
+    with pytest.raises(AuditBlocked, match=verdict):
+        asyncio.run(run())
+    (entry,) = llm_audit.entries()
+    assert api.bodies == []
+    assert (entry.status, entry.streamed, SECRET in str(entry)) == ("blocked", streamed, False)
 
 
 def test_counting_tokens_sends_content_too(url: str, api: Api, llm_audit: RecordedAudit) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import importlib
 import json
+import os
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -35,7 +36,7 @@ CALL: dict[str, Any] = {
 }
 LINE_ENDS = ("\n", "\r\n", "\r")
 bounded = settings(
-    max_examples=300,
+    max_examples=int(os.environ.get("LLM_AUDIT_TEST_EXAMPLES", "300")),
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # a failure says enough unshrunk, and shrinking takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

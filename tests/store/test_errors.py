@@ -12,6 +12,7 @@ import pytest
 from llm_audit_consumer.errors import (
     AuditConsumerError,
     ConfigurationError,
+    DatabaseBusyError,
     DatabaseUnavailableError,
     RetryableStoreError,
     SchemaMismatchError,
@@ -113,7 +114,7 @@ def test_a_dead_letters_bytes_are_not_quoted(store: AuditStore, database: Databa
 
 RAISED = {
     "40001": RetryableStoreError,
-    "40P01": RetryableStoreError,
+    "40P01": DatabaseBusyError,
     "53100": RetryableStoreError,
     "57P01": RetryableStoreError,
     "25006": RetryableStoreError,

@@ -69,7 +69,7 @@ def test_a_column_dropped_under_a_running_session_stops_the_write(
     store: AuditStore, database: Database
 ) -> None:
     store.write(GROUP, batch([row_of(entry())], None, 1))
-    fetch(database.dsn, "ALTER TABLE llm_audit_log DROP COLUMN tenant")
+    fetch(database.dsn, "ALTER TABLE llm_audit_log DROP COLUMN tenant CASCADE")
     with pytest.raises(SchemaMismatchError, match="tenant"):
         store.write(GROUP, batch([row_of(entry())], 1, 2))
     assert count(database.dsn) == 1

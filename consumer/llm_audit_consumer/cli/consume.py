@@ -20,6 +20,9 @@ from prometheus_client import (
 
 from llm_audit_consumer.batching import BatchLimits
 from llm_audit_consumer.cli.options import dsn_option, kafka_options
+from llm_audit_consumer.completeness.markers import MarkerFollower
+from llm_audit_consumer.completeness.metrics import CompletenessMetrics
+from llm_audit_consumer.completeness.report import Question
 from llm_audit_consumer.daemon import Daemon, DaemonSettings
 from llm_audit_consumer.decoding import Decoder
 from llm_audit_consumer.errors import ConfigurationError, DatabaseUnavailableError, RetryableStoreError
@@ -29,8 +32,9 @@ from llm_audit_consumer.kafka.registry import registry_schemas
 from llm_audit_consumer.metrics import Metrics
 from llm_audit_consumer.retry import RetryPolicy
 from llm_audit_consumer.store import AuditStore, migrate
+from llm_audit_consumer.store.postgres import Database
 from llm_audit_consumer.structured_logging import configure_logging
-from llm_audit_schemas import EntryCodec, topics
+from llm_audit_schemas import EntryCodec, MarkerCodec, topics
 from llm_audit_schemas.kafka_connection import KafkaConnection
 
 logger = structlog.get_logger(__name__)
@@ -56,6 +60,14 @@ Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start
 @dsn_option
 @click.option(
     "--topic", default=topics.ENTRIES, show_default=True, envvar="LLM_AUDIT_TOPIC", show_envvar=True
+)
+@click.option(
+    "--markers-topic",
+    default=topics.MARKERS,
+    show_default=True,
+    envvar="LLM_AUDIT_MARKERS_TOPIC",
+    show_envvar=True,
+    help="Where producers tell of their own lives; read in a group of its own, GROUP.markers.",
 )
 @click.option("--group", default="llm-audit", show_default=True, envvar="LLM_AUDIT_GROUP", show_envvar=True)
 @click.option(
@@ -153,6 +165,7 @@ def command(
     kafka: KafkaConnection,
     dsn: str,
     topic: str,
+    markers_topic: str,
     group: str,
     instance_id: str | None,
     session_timeout: float,
@@ -173,35 +186,49 @@ def command(
     configure_logging(log_level)
     host, port = _host_and_port(metrics_address)
     store = _ready_store(dsn, startup_timeout, run_migrations=run_migrations)
-    source = KafkaSource(
-        kafka,
-        topic,
-        group,
-        instance_id=instance_id,
-        extra={
-            "session.timeout.ms": round(session_timeout * 1000),
-            "heartbeat.interval.ms": round(session_timeout * 1000 / _HEARTBEATS_PER_SESSION),
-        },
-    )
+    session = {
+        "session.timeout.ms": round(session_timeout * 1000),
+        "heartbeat.interval.ms": round(session_timeout * 1000 / _HEARTBEATS_PER_SESSION),
+    }
+    source = KafkaSource(kafka, topic, group, instance_id=instance_id, extra=session)
     source.check(startup_timeout)
     registry = _process_registry()
+    metrics, completeness = Metrics(registry), CompletenessMetrics()
+    registry.register(completeness)
     health = Health(time.monotonic, stuck_seconds)
+    registry_ids = registry_schemas(schema_registry) if schema_registry else None
     daemon = Daemon(
         source,
         store,
-        Decoder(EntryCodec(writer_schemas=registry_schemas(schema_registry) if schema_registry else None)),
+        Decoder(EntryCodec(writer_schemas=registry_ids)),
         DaemonSettings(group, BatchLimits(batch_messages, batch_bytes, batch_age_ms / 1000)),
-        Metrics(registry),
+        metrics,
         health,
         random.random,
+    )
+    follower = MarkerFollower(
+        lambda: KafkaSource(
+            kafka,
+            markers_topic,
+            f"{group}.markers",
+            instance_id=f"{instance_id}.markers" if instance_id else None,
+            extra=session,
+        ),
+        lambda: Database(dsn, application_name="llm-audit-markers"),
+        MarkerCodec(writer_schemas=registry_ids),
+        Question(group=group, entries_topic=topic, markers_topic=markers_topic),
+        metrics,
+        completeness,
     )
     server = _serve(host, port, registry, health)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: daemon.stop())
     logger.info("consumer started", topic=topic, group=group, metrics_port=server.port, pid=os.getpid())
+    follower.start()
     try:
         daemon.run()
     finally:
+        follower.stop()
         server.stop()
         store.close()
     logger.info("consumer stopped")

@@ -11,18 +11,18 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 
-from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Written
-from llm_audit_consumer.errors import OffsetConflictError, RetryableStoreError
+from llm_audit_consumer.batch import DecodedBatch, OffsetAdvance, Partition, Written
+from llm_audit_consumer.errors import RetryableStoreError
 from llm_audit_consumer.store.copy_text import COLUMN_NAMES, copy_text
-from llm_audit_consumer.store.postgres import Database, Parameters
+from llm_audit_consumer.store.delivery import advance_offset, insert_dead_letters, note_received
+from llm_audit_consumer.store.postgres import Database
+from llm_audit_consumer.store.producer_store import note_progress
 from llm_audit_consumer.store.schema_check import verify_tables
 from llm_audit_consumer.store.sql import statement
-
-_DETAIL_LIMIT = 2000
 
 
 class AuditStore:
@@ -85,6 +85,32 @@ class AuditStore:
             self.close()
             raise
 
+    def note_progress(self, group: str, read_through: Mapping[Partition, datetime]) -> None:
+        """Keep up to which moment partitions have been read, for whoever judges what is missing.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer.
+        """
+        with self._transaction() as database:
+            note_progress(database, group, read_through)
+
+    def write_alongside(self, batch: DecodedBatch, settle: Callable[[Database], None]) -> Written:
+        """Write rows that do not come from the topic now, and what ``settle`` does to the database, or none of it.
+
+        Args:
+            batch: Rows and the sequences that they bring; it advances no offset.
+            settle: Called first, in the transaction; what it raises rolls everything back.
+
+        Raises:
+            RetryableStoreError: rolled back, or its commit is in doubt.
+            UnstorableRowError: rolled back, because PostgreSQL refuses a value.
+        """
+        with self._transaction() as database:
+            settle(database)
+            inserted = _insert_rows(database, batch)
+            note_received(database, batch.received)
+        return Written(inserted, len(batch.rows) - inserted)
+
     def create_partitions(self, through: date) -> int:
         """Make the monthly partitions up to and including the month of ``through``; returns how many were made.
 
@@ -132,9 +158,10 @@ class AuditStore:
             return Written(inserted=len(batch.rows), duplicates=0, dead_letters=len(batch.dead_letters))
         with self._transaction() as database:
             inserted = _insert_rows(database, batch)
-            _insert_dead_letters(database, group, batch.dead_letters)
+            insert_dead_letters(database, group, batch.dead_letters)
+            note_received(database, batch.received)
             for advance in batch.advances:
-                _advance(database, group, advance)
+                advance_offset(database, group, advance)
             self._in_doubt = batch.advances
         self._in_doubt = None
         return Written(inserted, len(batch.rows) - inserted, len(batch.dead_letters))
@@ -159,50 +186,3 @@ def _insert_rows(database: Database, batch: DecodedBatch) -> int:
     database.execute(statement("make_staging"))
     database.copy_in(statement("copy_staging").format(columns=COLUMN_NAMES), copy_text(batch.rows))
     return database.execute(statement("insert_staged").format(columns=COLUMN_NAMES))
-
-
-def _insert_dead_letters(database: Database, group: str, dead_letters: Sequence[DeadLetter]) -> None:
-    if dead_letters:
-        database.execute_many(
-            statement("insert_dead_letter"), [_dead_letter_row(group, letter) for letter in dead_letters]
-        )
-
-
-def _dead_letter_row(group: str, letter: DeadLetter) -> Parameters:
-    message = letter.message
-    return {
-        "topic_id": message.partition.topic_id,
-        "partition": message.partition.number,
-        "offset": message.offset,
-        "topic": message.partition.topic,
-        "consumer_group": group,
-        "reason": letter.reason,
-        "detail": letter.detail[:_DETAIL_LIMIT].replace("\x00", "\N{SYMBOL FOR NULL}"),
-        "message_timestamp": message.timestamp,
-        "key": message.key,
-        "value": message.value,
-        "identity": message.identity,
-    }
-
-
-def _advance(database: Database, group: str, advance: OffsetAdvance) -> None:
-    parameters: dict[str, object] = {
-        "consumer_group": group,
-        "topic_id": advance.partition.topic_id,
-        "partition": advance.partition.number,
-        "topic": advance.partition.topic,
-        "next_offset": advance.next_offset,
-        "expected": advance.expected,
-    }
-    name = "first_offset" if advance.expected is None else "advance_offset"
-    if database.execute(statement(name), parameters) != 1:
-        stored = {
-            row["partition"]: row["next_offset"]
-            for row in database.rows(statement("next_offsets"), parameters)
-        }
-        raise OffsetConflictError(
-            f"partition {advance.partition.number} of {advance.partition.topic} stands at offset "
-            f"{stored.get(advance.partition.number)}, expected {advance.expected}: "
-            "another consumer of the group has advanced it",
-            "this batch was rolled back; the partition is read again from where it stands",
-        )

@@ -14,11 +14,18 @@ _KEYS = {
     "llm_audit_log": ["request_id"],
     "llm_audit_offset": ["consumer_group", "topic_id", "partition"],
     "llm_audit_dead_letter": ["topic_id", "partition", "offset"],
+    "llm_audit_producer": ["producer_id"],
+    "llm_audit_progress": ["consumer_group", "topic_id", "partition"],
+    "llm_audit_content": ["request_id", "part"],
+    "llm_audit_content_access": ["access_id"],
+    "llm_audit_erasure": ["erasure_id"],
+    "llm_audit_legal_hold": ["hold_id"],
+    "llm_audit_retention_action": ["action_id"],
 }
 
 
 _TABLE = re.compile(r"CREATE TABLE (\w+) \((.*?)\n\)", re.DOTALL)
-_COLUMN = re.compile(r'^    "?([a-z_0-9]+)"?\s+([a-z]+(?:\(\d+, \d+\))?(?:\[\])?)', re.MULTILINE)
+_COLUMN = re.compile(r'^    "?([a-z_0-9]+)"?\s+([a-z][a-z0-9]*(?:\(\d+, \d+\))?(?:\[\])?)', re.MULTILINE)
 _FULL_NAMES = {"timestamptz": "timestamp with time zone", "numeric(24, 12)": "numeric(24,12)"}
 
 
