@@ -1,4 +1,7 @@
-"""From a call to an entry: hashes for content, a price for usage, bounds for everything. No I/O, no clock."""
+"""From a call to an entry: hashes for content, a price for usage, bounds for everything. No I/O, no clock.
+
+Where content itself is kept, its canonical forms are handed on with the entry: they are at hand here.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from llm_audit_producer.call import ABSENT, Call, CanonicalForm
-from llm_audit_producer.messages_api import says_more_than_columns
+from llm_audit_producer.content.modes import least
+from llm_audit_producer.content.sealing import ContentForms
+from llm_audit_producer.messages_api import COUNTS, read_usage, says_more_than_columns
 from llm_audit_producer.pricing import Priced
 from llm_audit_schemas import UNATTRIBUTED, AuditEntry, HashKey, canonical
+from llm_audit_schemas.content import input_form
 from llm_audit_schemas.content_hash import Part, api_key_fingerprint, digest
 from llm_audit_schemas.text import JsonObject, JsonValue, bounded, storable_json
 
@@ -44,6 +50,9 @@ except PackageNotFoundError:
 PriceCall = Callable[[Call], Priced]
 """Prices a call; never raises for a model or usage it does not know."""
 
+KeepContent = Callable[[AuditEntry, ContentForms], None]
+"""Takes the content of an entry that keeps it; never waits or raises."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryBuilder:
@@ -56,6 +65,9 @@ class EntryBuilder:
         retention_class: Retention policy of the entries.
         hash_key: Key of the content hashes; ``None`` keeps nothing of the content.
         metadata_bytes: Largest metadata, in bytes of JSON.
+        content_mode: The most that is kept of content; a call's context may ask for less.
+        content_bytes: Most bytes of an input or output that are kept when it is kept itself.
+        keep_content: Takes the content of entries whose mode is ``encrypted``.
     """
 
     price: PriceCall
@@ -64,10 +76,23 @@ class EntryBuilder:
     retention_class: str
     hash_key: HashKey | None
     metadata_bytes: int
+    content_mode: str = "hash"
+    content_bytes: int = 768 * 1024
+    keep_content: KeepContent | None = None
 
     def build(self, call: Call, producer_id: str, sequence: int) -> AuditEntry:
         """The entry of a call. Whatever a service or a provider put in, the result fits the contract's bounds."""
         cut: list[str] = []
+        mode = self._mode(call)
+        forms = _forms(call) if mode != "none" else _NO_FORMS
+        entry = self._entry(call, producer_id, sequence, self._content(mode, forms, cut), cut)
+        if mode == "encrypted" and self.keep_content is not None:
+            self.keep_content(entry, ContentForms(input_form(forms.input, forms.system), forms.output))
+        return entry
+
+    def _entry(
+        self, call: Call, producer_id: str, sequence: int, content: dict[str, Any], cut: list[str]
+    ) -> AuditEntry:
         usage = call.usage
         priced = self.price(call)
         return AuditEntry(
@@ -116,7 +141,7 @@ class EntryBuilder:
             http_status=call.http_status,
             attempts=call.attempts,
             sanitization_count=call.sanitization_count,
-            **self._content(call),
+            **content,
             retention_class=self.retention_class,
             library_version=LIBRARY_VERSION,
             sdk=_name(call.sdk),
@@ -125,29 +150,57 @@ class EntryBuilder:
             truncated=bool(cut),
         )
 
-    def _content(self, call: Call) -> dict[str, Any]:
-        """The content fields: hashes of what is there, under the configured key."""
-        key = self.hash_key
-        if key is None:
+    def _mode(self, call: Call) -> str:
+        """The call's content mode: the producer's, or less where its context asks for less or nothing is there."""
+        mode = least(self.content_mode, call.context.content_mode)
+        return "none" if mode is None or (mode == "hash" and self.hash_key is None) else mode
+
+    def _content(self, mode: str, forms: _Forms, cut: list[str]) -> dict[str, Any]:
+        """The content fields: hashes of what is there, where a key is configured."""
+        if mode == "none":
             return {"content_mode": "none"}
-        forms = {
-            "system": None if call.system is None else _form(call.system, canonical.canonical_system),
-            "input": _form(call.input, canonical.canonical_input),
-            "output": _form(call.output, canonical.canonical_output),
-        }
-        return {
-            "content_mode": "hash",
-            "hash_key_id": key.key_id,
+        if mode == "encrypted":
+            whole = input_form(forms.input, forms.system)
+            sizes = {"input": len(whole or b""), "output": len(forms.output or b"")}
+            cut += [part for part, size in sizes.items() if size > self.content_bytes]
+        fields = {
+            "content_mode": mode,
             "canonical_form": canonical.VERSION,
-            "system_prompt_hash": _digest(key, "system", forms["system"]),
-            "input_hash": _digest(key, "input", forms["input"]),
-            "output_hash": _digest(key, "output", forms["output"]),
-            "input_bytes": _length(forms["input"]),
-            "output_bytes": _length(forms["output"]),
+            "input_bytes": _length(forms.input),
+            "output_bytes": _length(forms.output),
+        }
+        if self.hash_key is None:
+            return fields
+        return {
+            **fields,
+            "hash_key_id": self.hash_key.key_id,
+            "system_prompt_hash": _digest(self.hash_key, "system", forms.system),
+            "input_hash": _digest(self.hash_key, "input", forms.input),
+            "output_hash": _digest(self.hash_key, "output", forms.output),
         }
 
     def _fingerprint(self, api_key: str | None) -> str | None:
         return None if self.hash_key is None or not api_key else api_key_fingerprint(self.hash_key, api_key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """Canonical forms of a call's content; ``None`` for what is not known."""
+
+    system: bytes | None
+    input: bytes | None
+    output: bytes | None
+
+
+_NO_FORMS = _Forms(None, None, None)
+
+
+def _forms(call: Call) -> _Forms:
+    return _Forms(
+        None if call.system is None else _form(call.system, canonical.canonical_system),
+        _form(call.input, canonical.canonical_input),
+        _form(call.output, canonical.canonical_output),
+    )
 
 
 def _form(content: object, canonicalised: Callable[[object], bytes]) -> bytes | None:
@@ -169,12 +222,14 @@ def safe_message(message: str | None, api_key: str | None = None) -> str | None:
 
 def _details(call: Call, rates: JsonObject | None, cut: list[str]) -> JsonObject | None:
     details: dict[str, JsonValue] = {}
-    if call.raw_usage is not None and says_more_than_columns(call.raw_usage):
+    if call.raw_usage is not None and (says_more_than_columns(call.raw_usage) or _differs(call)):
         raw_usage = _bounded_json(call.raw_usage, RAW_USAGE_BYTES, "raw_usage", cut)
         if raw_usage is not None:
             details["raw_usage"] = raw_usage
     if rates is not None:
         details["price_rates"] = rates
+    if call.region is not None:
+        details["region"] = bounded(call.region, NAME_LIMIT)  # without it the price could not be recomputed
     if call.attempt_statuses:
         details["attempt_statuses"] = [
             bounded(status, NAME_LIMIT) for status in call.attempt_statuses[:TOOL_LIMIT]
@@ -188,6 +243,12 @@ def _details(call: Call, rates: JsonObject | None, cut: list[str]) -> JsonObject
     if cut:
         details["truncated"] = list(cut)
     return details or None
+
+
+def _differs(call: Call) -> bool:
+    """Whether counts given beside the usage block say something else than it does."""
+    said = read_usage(call.raw_usage or {})
+    return any(getattr(said, name) != getattr(call.usage, name) for name in COUNTS)
 
 
 def _bounded_json(

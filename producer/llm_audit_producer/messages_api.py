@@ -30,6 +30,17 @@ _USAGE_MEMBERS = frozenset(
 )
 """Members of a usage block that have columns."""
 
+COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "thinking_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "server_tool_requests",
+)
+"""Those of :class:`~llm_audit_producer.call.Tokens` that have columns and are counts."""
+
 
 def read_request(call: Call, body: object) -> None:
     """Take from a request's body what was asked: the model, the system prompt, the messages."""
@@ -125,6 +136,8 @@ def says_more_than_columns(usage: Mapping[str, Any]) -> bool:
         return True
     writes = _mapping(usage.get("cache_creation"))
     total = _count(usage.get("cache_creation_input_tokens"))
+    if total is None and usage.get("cache_creation_input_tokens") is not None:
+        return True  # something was written to the cache, and no column can say how much
     split = [count for name in _CACHE_WRITES if (count := _count(writes.get(name))) is not None]
     return (
         not set(writes) <= set(_CACHE_WRITES)

@@ -27,6 +27,7 @@ ADVISOR_UNPRICED: Final = "advisor_unpriced"
 COMPACTION_UNPRICED: Final = "compaction_unpriced"
 FALLBACK_UNPRICED: Final = "fallback_unpriced"
 ITERATION_UNPRICED: Final = "iteration_unpriced"
+USAGE_NOT_KEPT: Final = "usage_not_kept"
 
 REASONS: Final[Mapping[str, str]] = {
     NO_USAGE: "The provider reported no usage: an error, a blocked call, or nothing arrived.",
@@ -48,6 +49,7 @@ REASONS: Final[Mapping[str, str]] = {
     COMPACTION_UNPRICED: "The context was compacted on the way, and the price of that is not known in this mode.",
     FALLBACK_UNPRICED: "Another model took over, and what of the first one is billed is not known.",
     ITERATION_UNPRICED: "The call consisted of iterations of a new kind, or ones that could fall under two tiers.",
+    USAGE_NOT_KEPT: "Only when a stored call is priced again: its usage block was too large to be kept in the row.",
 }
 """Every reason word and its meaning."""
 

@@ -17,6 +17,7 @@ _FREE_TOOLS = frozenset({"web_search_requests", "web_fetch_requests"})
 Source: https://platform.claude.com/docs/en/about-claude/pricing, "Specific tool pricing".
 """
 
+_KNOWN_LIFETIMES = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
 _NO_GEOGRAPHY = frozenset({None, "", "global", "not_available"})
 _STANDARD = frozenset({None, "", "standard"})
 
@@ -151,6 +152,8 @@ def _completeness(tokens: ReportedTokens, complete: bool) -> str | None:  # noqa
 def _problem(tokens: ReportedTokens, raw: Mapping[str, object]) -> str | None:
     """What the usage block says that the counts leave out, as far as it stands in the way of a price."""
     written = raw.get("cache_creation_input_tokens")
+    if _other_lifetimes(raw.get("cache_creation")):
+        return reasons.CACHE_LIFETIME_UNKNOWN
     if written:
         short, long = tokens.cache_write_5m_tokens, tokens.cache_write_1h_tokens
         if short is None and long is None:
@@ -165,6 +168,13 @@ def _problem(tokens: ReportedTokens, raw: Mapping[str, object]) -> str | None:
         return reasons.SERVER_TOOL_UNPRICED
     credit = raw.get("fallback_credit")
     return None if credit is None else reasons.FALLBACK_UNPRICED
+
+
+def _other_lifetimes(split: object) -> bool:
+    """Whether cache writes were reported under a lifetime that no rate is known for."""
+    return isinstance(split, Mapping) and any(
+        count for name, count in split.items() if name not in _KNOWN_LIFETIMES
+    )
 
 
 _PROBLEM_OF_KIND = {
@@ -203,7 +213,7 @@ def _iteration(kind: str, item: Mapping[object, object]) -> Iteration | str:
     lifetimes = split if isinstance(split, Mapping) else {}
     short = lifetimes.get("ephemeral_5m_input_tokens") or 0
     long = lifetimes.get("ephemeral_1h_input_tokens") or 0
-    if written and not lifetimes:
+    if (written and not lifetimes) or _other_lifetimes(lifetimes):
         return reasons.CACHE_LIFETIME_UNKNOWN
     model = item.get("model")
     iteration = Iteration(
