@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llm_audit_producer import context
 from llm_audit_producer.call import Call, Captured, CapturedCall
-from llm_audit_producer.composition import entry_builder, producer_facts, sink_for
+from llm_audit_producer.composition import content_sink, entry_builder, load_prices, producer_facts, sink_for
 from llm_audit_producer.context import CallContext
 from llm_audit_producer.errors import AuditUnavailable, UserRequiredError
 from llm_audit_producer.faults import say
@@ -26,6 +28,9 @@ from llm_audit_producer.recorder import Recorder, Tick
 from llm_audit_producer.settings import ProducerSettings
 from llm_audit_producer.sinks import AuditSink
 from llm_audit_producer.statistics import StatisticsSnapshot
+
+if TYPE_CHECKING:
+    from llm_audit_producer.content.sink import ContentStatistics
 
 logger = logging.getLogger("llm_audit_producer")
 
@@ -48,14 +53,19 @@ class AuditLogger:
         self._settings = ProducerSettings.from_environment(os.environ, **settings)
         self._last_request_id: ContextVar[str | None] = ContextVar("llm_audit_last_request_id", default=None)
         self._shared: dict[str, object] = {}
+        self._content = content_sink(self._settings, storage)
+        builder = entry_builder(self._settings, self._content)
         self._recorder = Recorder(
             sink_for(self._settings, storage),
-            entry_builder(self._settings).build,
+            builder.build,
             facts=producer_facts(self._settings),
             queue_entries=self._settings.queue_entries,
             queue_bytes=self._settings.queue_bytes,
             drain_seconds=self._settings.drain_seconds,
+            warm_up=partial(load_prices, builder),
         )
+        if self.enabled and self.may_wait:
+            self._recorder.wake()  # callers make entries themselves, and had better find everything loaded
         _say_what_is_off(self._settings)
 
     @property
@@ -81,12 +91,14 @@ class AuditLogger:
         session_id: object = None,
         run_id: object = None,
         metadata: Mapping[str, object] | None = None,
+        content_mode: object = None,
     ) -> AbstractContextManager[CallContext]:
         """Say who is asking, for every call within the block, in this thread or task and the tasks it starts.
 
-        Blocks nest: what an inner one does not say, the outer one still says; metadata is merged.
+        Blocks nest: what an inner one does not say, the outer one still says; metadata is merged. ``content_mode``
+        (``none``, ``hash``) has less kept of the calls' content than the producer's setting says, never more.
         """
-        return context.enter(context.describe(user_id, tenant, session_id, run_id, metadata))
+        return context.enter(context.describe(user_id, tenant, session_id, run_id, metadata, content_mode))
 
     def log_request(
         self,
@@ -140,7 +152,7 @@ class AuditLogger:
         )
         call = logged_call("success", arguments)
         arguments.read_usage(call, usage)
-        if self._settings.hash_key is not None:
+        if self._keeps_content:
             take_content(call, system_prompt, input_text, output_text)
         return self._record_loose(call, arguments)
 
@@ -191,7 +203,7 @@ class AuditLogger:
         )
         call.error_message = call.error_message or arguments.text_of(error)
         arguments.read_usage(call, usage)
-        if self._settings.hash_key is not None:
+        if self._keeps_content:
             take_content(call, *content)
         return self._record_loose(call, arguments)
 
@@ -208,20 +220,37 @@ class AuditLogger:
 
     def flush(self, timeout: float = 10.0) -> int:
         """Wait up to ``timeout`` seconds until every entry so far is delivered or lost; returns how many are not."""
-        return self._recorder.flush(timeout)
+        deadline = time.monotonic() + timeout
+        left = self._recorder.flush(timeout)
+        if self._content is not None:
+            self._content.flush(max(0.0, deadline - time.monotonic()))
+        return left
 
     def close(self, timeout: float | None = None) -> int:
         """Drain within ``timeout`` seconds (the setting ``drain_seconds`` when not given) and stop for good.
 
         The end of the process does this by itself. Returns how many entries could not be drained.
         """
-        return self._recorder.close(timeout)
+        seconds = self._settings.drain_seconds if timeout is None else timeout
+        deadline = time.monotonic() + seconds
+        lost = self._recorder.close(seconds)
+        if self._content is not None:
+            self._content.close(max(0.0, deadline - time.monotonic()))
+        return lost
 
     def statistics(self) -> StatisticsSnapshot:
         """What was captured, delivered and lost so far."""
         return self._recorder.statistics()
 
+    def content_statistics(self) -> ContentStatistics | None:
+        """What became of encrypted content so far; ``None`` where this producer keeps none."""
+        return None if self._content is None else self._content.statistics()
+
     # For captures, such as the middleware
+
+    @property
+    def _keeps_content(self) -> bool:
+        return self._settings.hash_key is not None or self._content is not None
 
     @property
     def may_wait(self) -> bool:
@@ -313,7 +342,7 @@ class AuditLogger:
 def _say_what_is_off(settings: ProducerSettings) -> None:
     if not settings.enabled:
         logger.warning("llm-audit: auditing is OFF (LLM_AUDIT_ENABLED or enabled=False); no call is recorded")
-    elif settings.hash_key is None:
+    elif settings.hash_key is None and settings.content_mode is None:
         logger.warning(
             "llm-audit: no hash key is set, so nothing is kept of any content; "
             "set LLM_AUDIT_HASH_KEY to NAME:BASE64-SECRET to keep keyed hashes"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar
 
+from llm_audit_producer.content.modes import known_mode, least
 from llm_audit_schemas.text import JsonObject, storable_json
 
 Parameters = ParamSpec("Parameters")
@@ -29,6 +30,7 @@ class CallContext:
         session_id: The conversation the call belongs to.
         run_id: Ties calls that belong to one run together.
         metadata: Whatever else the service attaches, as a JSON object.
+        content_mode: The most that may be kept of content; within another context only ever less.
     """
 
     user_id: str | None = None
@@ -36,6 +38,7 @@ class CallContext:
     session_id: str | None = None
     run_id: str | None = None
     metadata: JsonObject | None = None
+    content_mode: str | None = None
 
     def within(self, inner: CallContext) -> CallContext:
         """This context with all that ``inner`` says laid over it; metadata is merged key by key."""
@@ -48,6 +51,7 @@ class CallContext:
             session_id=inner.session_id if inner.session_id is not None else self.session_id,
             run_id=inner.run_id if inner.run_id is not None else self.run_id,
             metadata=metadata,
+            content_mode=least(self.content_mode, inner.content_mode),
         )
 
 
@@ -66,10 +70,12 @@ def describe(
     session_id: object = None,
     run_id: object = None,
     metadata: Mapping[str, object] | None = None,
+    content_mode: object = None,
 ) -> CallContext:
     """A context from whatever types a service uses for its ids: numbers and UUIDs become text, never an error.
 
-    Metadata that is no mapping is kept under the key ``value``; what JSON cannot say becomes its text.
+    Metadata that is no mapping is kept under the key ``value``; what JSON cannot say becomes its text. A content mode
+    that there is not means ``none``: a slip of the pen must not keep more than was meant.
     """
     return CallContext(
         user_id=_identifier(user_id),
@@ -77,6 +83,7 @@ def describe(
         session_id=_identifier(session_id),
         run_id=_identifier(run_id),
         metadata=_json_object(metadata),
+        content_mode=None if content_mode is None else known_mode(content_mode),
     )
 
 

@@ -44,7 +44,7 @@ _TOKEN_FIELDS = (
     "server_tool_requests",
 )
 _USAGE_TEXT_FIELDS = ("service_tier", "inference_geo", "speed")
-_CONTEXT_FIELDS = ("user_id", "tenant", "session_id", "run_id", "metadata")
+_CONTEXT_FIELDS = ("user_id", "tenant", "session_id", "run_id", "metadata", "content_mode")
 _LARGEST_COUNT = 2**63 - 1
 _LARGEST_INT = 2**31 - 1
 _BASE_BYTES = 1024

@@ -58,6 +58,7 @@ class Recorder:
         queue_entries: Most calls that may wait.
         queue_bytes: Most memory, in bytes, that waiting calls may hold, as they estimate it themselves.
         drain_seconds: How long the process's end may wait for delivery.
+        warm_up: Called once on our thread, before anything else, so that no caller pays for what is loaded once.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Recorder:
         queue_entries: int,
         queue_bytes: int,
         drain_seconds: float,
+        warm_up: Callable[[], object] | None = None,
     ) -> None:
+        self._warm_up = warm_up
         self._sink = sink
         self._spools = isinstance(sink, Spool)
         self._build_entry = build_entry
@@ -215,6 +218,11 @@ class Recorder:
         lifetime.follow_worker_process(self)
 
     def _run(self) -> None:
+        if self._warm_up is not None:
+            try:
+                self._warm_up()
+            except Exception as error:  # noqa: BLE001 - what is loaded later instead costs the first caller a moment
+                say("the recorder could not warm up", error)
         next_tick = time.monotonic() + _TICK_SECONDS
         while not self._given_up:
             if time.monotonic() >= next_tick:

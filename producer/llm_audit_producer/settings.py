@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from llm_audit_producer.content.modes import CONTENT_MODES
 from llm_audit_producer.errors import AuditSettingsError
 from llm_audit_schemas import HashKey, InvalidHashKeyError, topics
-from llm_audit_schemas.errors import ContractError
+from llm_audit_schemas.content import ContentKey
+from llm_audit_schemas.errors import ContractError, InvalidContentKeyError
 from llm_audit_schemas.kafka_connection import KafkaConnection
 
 DURABILITIES = ("memory", "spool", "strict")
@@ -51,6 +53,11 @@ class ProducerSettings:
         strict_seconds: How long a strict producer waits for an entry to be safe.
         markers_topic: Topic of the producer's word on its own life.
         heartbeat_seconds: Time between two such words.
+        content_mode: How much is kept of content: ``none``, ``hash`` or ``encrypted``; ``hash`` where a hash key is set
+            and ``none`` where not, when not given.
+        content_public_key: Key that encrypted content is sealed to.
+        content_topic: Topic of encrypted content.
+        content_bytes: Most bytes of an input or output that are kept encrypted; what is more is cut off.
     """
 
     enabled: bool = True
@@ -74,6 +81,10 @@ class ProducerSettings:
     strict_seconds: float = 5.0
     markers_topic: str = topics.MARKERS
     heartbeat_seconds: float = 15.0
+    content_mode: str | None = None
+    content_public_key: ContentKey | None = None
+    content_topic: str = topics.CONTENT
+    content_bytes: int = 768 * 1024
 
     def __post_init__(self) -> None:
         for name, (fits, wanted) in _FITTING.items():
@@ -87,6 +98,15 @@ class ProducerSettings:
         if not isinstance(self.hash_key, HashKey | None):
             raise AuditSettingsError(
                 f"the setting hash_key is a {type(self.hash_key).__name__}; use a HashKey"
+            )
+        if not isinstance(self.content_public_key, ContentKey | None):
+            raise AuditSettingsError(
+                f"the setting content_public_key is a {type(self.content_public_key).__name__}; use a ContentKey"
+            )
+        if self.content_mode == "encrypted" and self.content_public_key is None:
+            raise AuditSettingsError(
+                "content_mode is 'encrypted' and no key is set to seal to; set LLM_AUDIT_CONTENT_PUBLIC_KEY_FILE "
+                "to the public file of: llm-audit content keygen NAME"
             )
 
     @classmethod
@@ -113,6 +133,10 @@ class ProducerSettings:
                 given["hash_key"] = _hash_key(variables)
             elif isinstance(overrides["hash_key"], str):
                 overrides["hash_key"] = HashKey.parse(overrides["hash_key"])
+            if "content_public_key" not in overrides:
+                given["content_public_key"] = _content_public_key(variables)
+            elif isinstance(overrides["content_public_key"], str):
+                overrides["content_public_key"] = ContentKey.parse(overrides["content_public_key"])
         except ContractError as error:
             raise AuditSettingsError(str(error)) from error
         return cls(**given, **overrides)
@@ -187,6 +211,12 @@ _FITTING: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "strict_seconds": _SECONDS,
     "markers_topic": (_is_text, "the name of a topic"),
     "heartbeat_seconds": _SECONDS,
+    "content_mode": (
+        lambda value: value is None or value in CONTENT_MODES,
+        "one of " + ", ".join(CONTENT_MODES),
+    ),
+    "content_topic": (_is_text, "the name of a topic"),
+    "content_bytes": _COUNT,
 }
 """What each plain setting takes, however it was given."""
 
@@ -211,8 +241,11 @@ VARIABLES: Mapping[str, tuple[str, Any]] = {
     "strict_seconds": ("LLM_AUDIT_STRICT_SECONDS", _seconds),
     "markers_topic": ("LLM_AUDIT_MARKERS_TOPIC", str),
     "heartbeat_seconds": ("LLM_AUDIT_HEARTBEAT_SECONDS", _seconds),
+    "content_mode": ("LLM_AUDIT_CONTENT_MODE", str),
+    "content_topic": ("LLM_AUDIT_CONTENT_TOPIC", str),
+    "content_bytes": ("LLM_AUDIT_CONTENT_BYTES", _positive),
 }
-"""Environment variable of each plain setting, and how its text is read. The hash key and Kafka have their own."""
+"""Environment variable of each plain setting, and how its text is read. The keys and Kafka have their own."""
 
 
 def _read(variable: str, text: str, read: Any) -> Any:
@@ -233,3 +266,18 @@ def _hash_key(variables: Mapping[str, str]) -> HashKey | None:
         return HashKey.parse(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidHashKeyError(f"LLM_AUDIT_HASH_KEY_FILE {path!r} cannot be read: {error}") from error
+
+
+def _content_public_key(variables: Mapping[str, str]) -> ContentKey | None:
+    """The key from ``LLM_AUDIT_CONTENT_PUBLIC_KEY``, or from the file ``LLM_AUDIT_CONTENT_PUBLIC_KEY_FILE`` names."""
+    if text := variables.get("LLM_AUDIT_CONTENT_PUBLIC_KEY"):
+        return ContentKey.parse(text)
+    path = variables.get("LLM_AUDIT_CONTENT_PUBLIC_KEY_FILE")
+    if not path:
+        return None
+    try:
+        return ContentKey.parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidContentKeyError(
+            f"LLM_AUDIT_CONTENT_PUBLIC_KEY_FILE {path!r} cannot be read: {error}"
+        ) from error

@@ -33,3 +33,11 @@ class UnknownSchemaIdError(UndecodableMessageError):
     def __init__(self, schema_id: int, hint: str) -> None:
         super().__init__("unknown_schema_id", f"schema id {schema_id} is not known here; {hint}")
         self.schema_id = schema_id
+
+
+class InvalidContentKeyError(ContractError):
+    """A key that content is sealed to, or opened with, has another form than it must."""
+
+
+class UnreadableFormError(ContractError):
+    """Bytes that should be a canonical form are none."""

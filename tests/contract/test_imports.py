@@ -33,6 +33,7 @@ def test_the_producer_comes_light(module: str) -> None:
         "anthropic",
         "psycopg2",
         "prometheus_client",
+        "numpy",
         "polars",
         "genai_prices",
         "pydantic",

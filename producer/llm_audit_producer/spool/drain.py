@@ -50,7 +50,8 @@ class Drain:
         self._directory = directory
         self._own = own
         self._adopted_marker = adopted_marker
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[str, Source] = {}  # replaced whole, under the lock; read without
+        self._change = threading.Lock()
         self._detour: deque[AuditEntry] = deque()
         self._on_detour: set[str] = set()
         self._markers: deque[ProducerMarker] = deque(maxlen=10)
@@ -71,7 +72,8 @@ class Drain:
 
     def add(self, producer_id: str, source: Source) -> None:
         """Drain one more file."""
-        self._sources = {**self._sources, producer_id: source}
+        with self._change:
+            self._sources = {**self._sources, producer_id: source}
 
     def wake(self) -> None:
         """There is something to do."""
@@ -193,7 +195,8 @@ class Drain:
             moved = source.move(self._sink.append)
             if not source.own and source.empty:
                 self._sink.mark(self._adopted_marker(source))
-                self._sources = {key: each for key, each in self._sources.items() if key != producer_id}
+                with self._change:
+                    self._sources = {key: each for key, each in self._sources.items() if key != producer_id}
                 source.file.close(remove=True)
                 source.claim.release(remove=True)
         except SpoolBrokenError as error:
@@ -207,7 +210,9 @@ class Drain:
     def _look_around(self) -> None:
         try:
             self.bytes_of_others = self._directory.bytes_of_others()
-            self._sources = {**self._sources, **self._directory.adopt()}
+            adopted = self._directory.adopt()  # takes a while, in which the own file may be added
+            with self._change:
+                self._sources = {**self._sources, **adopted}
         except OSError as error:
             logger.warning(
                 "llm-audit: the spool directory %s cannot be read: %s", self._directory.path, error
