@@ -29,7 +29,6 @@ from tests.parts.servers import KafkaUnderTest
 from tests.parts.topics import TopicMaker
 from tests.producer.conftest import CALL
 from tests.producer.sinks import Ledger, entries, entry
-from tests.spool.parts import until
 
 
 def sink_on(broker: KafkaUnderTest, topic: str, **extra: str | int | bool) -> tuple[KafkaSink, Ledger]:
@@ -358,25 +357,3 @@ def test_a_client_that_gave_up_is_replaced_and_what_it_held_is_sent_again(
     assert (ledger.delivered_count, ledger.lost_ids) == (3, [])
     assert sorted(ledger.delivered_ids) == sorted(one.request_id for one in given)
     assert "is replaced" in caplog.text
-
-
-def test_a_silent_client_is_replaced_once_its_broker_answers(
-    kafka_broker: KafkaUnderTest,
-    topic: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Its messages are held back for a minute here, which from outside is a client that is stuck."""
-    monkeypatch.setattr("llm_audit_producer.sinks.stuck_watch.FIRST_WAIT_SECONDS", 0.5)
-    sink, ledger = sink_on(kafka_broker, topic, **{"linger.ms": 60_000, "batch.num.messages": 1_000_000})
-    assert sink._clients is not None
-    first = sink._clients.batching
-    sink._clients._extra = {}
-    given = entries(20)
-    for one in given:
-        sink.append(one)
-    until(lambda: ledger.delivered_count == 20, "delivered without a flush, which would end the holding back")
-    assert sink._clients.batching is not first
-    assert (ledger.delivered_count, ledger.lost_ids) == (20, [])
-    assert "is replaced" in caplog.text
-    sink.close(10)

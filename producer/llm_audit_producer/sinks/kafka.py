@@ -28,7 +28,6 @@ from llm_audit_producer.faults import say
 from llm_audit_producer.sinks import DeliveryReports
 from llm_audit_producer.sinks.kafka_clients import KafkaClients, was_given_up
 from llm_audit_producer.sinks.reduction import TOO_LARGE_REDUCED, reduced, warn_reduced
-from llm_audit_producer.sinks.stuck_watch import StuckWatch
 from llm_audit_schemas import (
     AuditEntry,
     EntryCodec,
@@ -45,7 +44,6 @@ logger = logging.getLogger("llm_audit_producer")
 _POLL_SECONDS = 0.1
 _REGISTRY_RETRY_SECONDS = 2.0
 _MARKER_SECONDS = 0.5
-_ANSWER_SECONDS = 5.0
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 
 _HINTS = {
@@ -110,7 +108,6 @@ class KafkaSink:
         self._clients: KafkaClients | None = None
         self._again: SimpleQueue[tuple[AuditEntry, _Way]] = SimpleQueue()
         self._given_up: deque[Producer] = deque()
-        self._stuck = StuckWatch()
         self._count = threading.Lock()
         self._unreported = 0
         self._poller: threading.Thread | None = None
@@ -250,8 +247,6 @@ class KafkaSink:
         self, entry: AuditEntry, way: _Way, client: Producer, error: KafkaError | None, _message: Message
     ) -> None:
         """Take a delivery report. Runs inside a poll, so nothing is sent from here."""
-        if error is None or not was_given_up(error):
-            self._stuck.reported()
         if error is None:
             self._one_reported()
             if self._reports is not None:
@@ -287,15 +282,6 @@ class KafkaSink:
             except SinkError as failure:
                 self._lose(entry, failure.reason, str(failure))
 
-    def _replace_if_the_broker_answers(self) -> None:
-        """A client that reports nothing although its broker answers is stuck; one whose broker is away merely waits."""
-        client = self._client_for(_Way.BATCHED)
-        try:
-            client.list_topics(self._topic, timeout=_ANSWER_SECONDS)
-        except KafkaException:
-            return
-        self._replace(client)
-
     def _replace(self, client: Producer) -> None:
         if self._clients is not None:
             self._clients.replace(client)
@@ -315,7 +301,5 @@ class KafkaSink:
                 for client in self._every_client():
                     client.poll(_POLL_SECONDS if client is self._client_for(_Way.BATCHED) else 0)
                 self._send_again()
-                if self._stuck.is_due(time.monotonic(), waiting=self._unreported > 0):
-                    self._replace_if_the_broker_answers()
             except Exception as error:  # noqa: BLE001 - without this thread no report would ever come again
                 say("a Kafka delivery report could not be taken; please report this", error)
