@@ -11,6 +11,9 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 RUN := .venv/bin/python -m
 
+# Each worker has a broker and a database of its own.
+WORKERS ?= 2
+
 # Tests run on a real Kafka or not at all; LLM_AUDIT_REQUIRE_REAL=0 allows the mock broker.
 LLM_AUDIT_REQUIRE_REAL ?= 1
 
@@ -39,7 +42,7 @@ format: setup ## Rewrite the sources in the house style
 	$(RUN) ruff format
 
 test: lint ## Check everything and run the tests on a real Kafka and a real PostgreSQL
-	LLM_AUDIT_REQUIRE_REAL=$(LLM_AUDIT_REQUIRE_REAL) $(RUN) pytest $(ARGS)
+	LLM_AUDIT_REQUIRE_REAL=$(LLM_AUDIT_REQUIRE_REAL) $(RUN) pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 demo: setup ## Show the whole trail on this machine; ARGS="--live" uses your own API key
 	.venv/bin/llm-audit demo $(ARGS)
