@@ -12,7 +12,8 @@ from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from llm_audit_consumer.errors import BrokerUnavailableError, TopicMismatchError
+from llm_audit_consumer.errors import ConfigurationError, TopicMismatchError
+from llm_audit_consumer.kafka.causes import Causes
 from llm_audit_schemas.kafka_connection import KafkaConnection
 from llm_audit_schemas.topics import TopicSpec
 
@@ -44,7 +45,7 @@ def missing_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> l
     Raises:
         BrokerUnavailableError: the broker does not answer.
     """
-    present = _present(_admin(connection), connection)
+    present = _present(*_admin(connection), connection)
     return [spec for spec in specs if spec.name not in present]
 
 
@@ -55,7 +56,7 @@ def create_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> li
         BrokerUnavailableError: the broker does not answer.
         TopicMismatchError: the broker refuses a topic, such as a replication beyond its brokers.
     """
-    admin, wanted = _admin(connection), missing_topics(connection, specs)
+    (admin, _causes), wanted = _admin(connection), missing_topics(connection, specs)
     if not wanted:
         return []
     futures = admin.create_topics(
@@ -87,8 +88,8 @@ def check_topics(connection: KafkaConnection, specs: Sequence[TopicSpec]) -> lis
     Raises:
         BrokerUnavailableError: the broker does not answer.
     """
-    admin = _admin(connection)
-    present = _present(admin, connection)
+    admin, causes = _admin(connection)
+    present = _present(admin, causes, connection)
     found: list[TopicDifference] = []
     for spec in specs:
         if spec.name not in present:
@@ -145,15 +146,22 @@ def _settings(admin: AdminClient, topic: str) -> dict[str, str]:
     return {name: str(entry.value) for name, entry in future.result(_TIMEOUT_SECONDS).items()}
 
 
-def _present(admin: AdminClient, connection: KafkaConnection) -> dict[str, TopicMetadata]:
+def _present(admin: AdminClient, causes: Causes, connection: KafkaConnection) -> dict[str, TopicMetadata]:
     try:
         return dict(admin.list_topics(timeout=_TIMEOUT_SECONDS).topics)
     except KafkaException as error:
-        raise BrokerUnavailableError(
-            f"Kafka at {connection.bootstrap_servers} does not answer: {error.args[0].str()}",
-            "check that the broker runs and that LLM_AUDIT_KAFKA_BOOTSTRAP and its security settings are right",
+        admin.poll(0)  # brings the causes, which wait as events
+        raise causes.unavailable(connection, error) from error
+
+
+def _admin(connection: KafkaConnection) -> tuple[AdminClient, Causes]:
+    causes = Causes()
+    properties = {**connection.client_config(), "log_level": 2, "error_cb": causes.note}
+    try:
+        admin = AdminClient(properties)  # type: ignore[arg-type]  # its type hints leave out the callbacks
+    except KafkaException as error:
+        raise ConfigurationError(
+            f"the Kafka client refuses its configuration: {error.args[0].str()}",
+            "correct the LLM_AUDIT_KAFKA_* variables",
         ) from error
-
-
-def _admin(connection: KafkaConnection) -> AdminClient:
-    return AdminClient({**connection.client_config(), "log_level": 2})
+    return admin, causes

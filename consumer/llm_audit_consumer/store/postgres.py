@@ -5,6 +5,7 @@ TLS is libpq's: ``sslmode=verify-full sslrootcert=...`` in the connection string
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -15,20 +16,26 @@ from psycopg2 import extensions, extras
 from llm_audit_consumer.errors import (
     AuditConsumerError,
     ConfigurationError,
+    DatabaseBusyError,
     DatabaseUnavailableError,
+    DuplicateRowError,
     RetryableStoreError,
     SchemaMismatchError,
     UnstorableRowError,
 )
+from llm_audit_consumer.store.transport import warn_of_plaintext
 
 Parameters = Mapping[str, object]
 
 # SQLSTATE classes and codes, from PostgreSQL's manual, appendix A.
 _PASSING = ("08", "40001", "40P01", "53", "55P03", "57", "58", "25006")
+_IN_THE_WAY = ("40P01", "55P03")  # deadlock detected, lock not available
 _DATA = ("22", "23", "54")
+_DUPLICATE = "23505"
 _TABLES = ("42", "3F")
 _ALREADY_THERE = ("42P07", "42710", "42723")
 _NO_PRIVILEGE = "42501"
+_COPY_BYTES = 256 * 1024
 _MIGRATE_HINT = "bring the tables up to date with: llm-audit migrate"
 _FOREIGN_HINT = (
     "something of that name is there that llm-audit did not make: rename it, "
@@ -46,6 +53,28 @@ _DEFAULTS = {
 }
 
 
+class MemoryFile:
+    """Bytes in memory, read as a file without being copied whole.
+
+    Args:
+        content: The bytes.
+    """
+
+    def __init__(self, content: memoryview) -> None:
+        self._content = content
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, at most ``size`` of them; all that are left where it is negative."""
+        start = self._at
+        self._at = len(self._content) if size < 0 else min(start + size, len(self._content))
+        return bytes(self._content[start : self._at])
+
+    def readline(self, size: int = -1) -> bytes:
+        """As :meth:`read`: there are no lines. psycopg2 asks that a file has it, and does not call it."""
+        return self.read(size)
+
+
 class Database:
     """One connection, not shared between threads.
 
@@ -60,11 +89,13 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, application_name: str, connect_timeout: int = 10) -> None:
+        asked = _parsed(dsn)
+        warn_of_plaintext(asked, os.environ)
         settings = {
             **_DEFAULTS,
             "application_name": application_name,
             "connect_timeout": str(connect_timeout),
-            **_parsed(dsn),
+            **asked,
             "client_encoding": "UTF8",
         }
         try:
@@ -72,7 +103,8 @@ class Database:
         except psycopg2.OperationalError as error:
             raise DatabaseUnavailableError(
                 f"PostgreSQL cannot be reached: {_first_line(error)}",
-                "check that the server runs and that LLM_AUDIT_POSTGRES_DSN names its host, port, user and database",
+                "check that the server runs and that LLM_AUDIT_POSTGRES_DSN names its host, port, user and database"
+                " and, with TLS, sslmode and sslrootcert",
             ) from error
 
     @contextmanager
@@ -94,6 +126,22 @@ class Database:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return int(cursor.rowcount)
+
+    def execute_alone(self, sql: str) -> None:
+        """Run a statement that takes no transaction around it, such as VACUUM.
+
+        Raises:
+            AuditConsumerError: in our own terms, whatever PostgreSQL raised.
+        """
+        self._connection.autocommit = True
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql)
+        except psycopg2.Error as error:
+            raise translated(error) from None
+        finally:
+            if not self._connection.closed:
+                self._connection.autocommit = False
 
     def execute_many(self, sql: str, parameters: list[Parameters]) -> None:
         """Run a statement once for each set of parameters."""
@@ -117,10 +165,10 @@ class Database:
             for row in cursor:
                 yield dict(row)
 
-    def copy_in(self, sql: str, text: TextIO) -> None:
+    def copy_in(self, sql: str, source: TextIO | MemoryFile) -> None:
         """Feed a COPY FROM STDIN."""
         with self._connection.cursor() as cursor:
-            cursor.copy_expert(sql, text)
+            cursor.copy_expert(sql, source, _COPY_BYTES)
 
     @property
     def usable(self) -> bool:
@@ -143,8 +191,12 @@ def translated(error: psycopg2.Error) -> AuditConsumerError:
         return SchemaMismatchError(f"the tables cannot be made: {_first_line(error)}", _FOREIGN_HINT)
     if code.startswith(_TABLES):
         return SchemaMismatchError(f"the tables do not fit: {_first_line(error)}", _MIGRATE_HINT)
+    if code == _DUPLICATE:
+        return DuplicateRowError(f"PostgreSQL has a row of this key already: SQLSTATE {code}")
     if code.startswith(_DATA):
         return UnstorableRowError(f"PostgreSQL refuses a value: SQLSTATE {code}, {type(error).__name__}")
+    if code in _IN_THE_WAY:
+        return DatabaseBusyError(f"PostgreSQL: {_first_line(error)}", "it is tried again")
     if not code or code.startswith(_PASSING):
         return RetryableStoreError(
             f"PostgreSQL: {_first_line(error) or type(error).__name__}", "it is tried again"
