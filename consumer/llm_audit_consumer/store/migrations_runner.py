@@ -14,10 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
-from llm_audit_consumer.errors import SchemaMismatchError
+from llm_audit_consumer.errors import ConfigurationError, SchemaMismatchError
 from llm_audit_consumer.store.postgres import Database
 from llm_audit_consumer.store.sql import statement
 
+_OWNER_HINT = (
+    "run llm-audit migrate as the database's owner with CREATEROLE, or as a member of llm_audit_owner; "
+    "a daemon that must not: --no-migrate"
+)
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 
 
@@ -73,6 +77,7 @@ def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[Mig
 
     Raises:
         SchemaMismatchError: an applied migration was changed since, or is newer than this release.
+        ConfigurationError: something is pending that the role in ``dsn`` may not do.
         DatabaseUnavailableError: the database does not answer.
     """
     database = Database(dsn, application_name="llm-audit-migrate")
@@ -82,17 +87,27 @@ def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[Mig
             database.rows(statement("lock_migrations"))
         with database.transaction():
             waiting = _pending(database, shipped() if migrations is None else migrations)
-            database.execute(statement("make_migration_table"))
-        for migration in waiting:
-            with database.transaction():
-                database.execute(migration.sql)
-                database.execute(
-                    statement("record_migration"),
-                    {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
-                )
+        if waiting:
+            _apply(database, waiting)
         return waiting
+    except ConfigurationError as error:
+        raise ConfigurationError(str(error), _OWNER_HINT) from None
     finally:
         database.close()
+
+
+def _apply(database: Database, waiting: Sequence[Migration]) -> None:
+    with database.transaction():
+        database.rows(statement("become_owner"))
+        database.execute(statement("make_migration_table"))
+    for migration in waiting:
+        with database.transaction():
+            database.rows(statement("become_owner"))
+            database.execute(migration.sql)
+            database.execute(
+                statement("record_migration"),
+                {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
+            )
 
 
 def _pending(database: Database, migrations: Sequence[Migration]) -> list[Migration]:

@@ -1,0 +1,1 @@
+SELECT llm_audit_bound_before(%(log)s)

@@ -1,0 +1,1 @@
+SELECT llm_audit_retire_month(%(log)s, %(month)s) AS name

@@ -1,0 +1,1 @@
+SELECT llm_audit_validate_before(%(log)s)
