@@ -14,6 +14,7 @@ from llm_audit_producer.errors import AuditSettingsError
 from llm_audit_schemas import AuditEntry, canonical
 from llm_audit_schemas.content import SEALING, AuditContent, ContentKey, binding
 
+_ENVELOPE_BYTES = 16 * 1024  # names, ids, the seal, and what a compression of noise adds
 _COMPRESSION_LEVEL = 1  # a higher one takes twice the time for a few percent; figures in README.md
 
 
@@ -45,6 +46,9 @@ class ContentForms:
 class Sealer:
     """Seals to one public key.
 
+    Attributes:
+        largest_bytes: About the largest record that comes of it.
+
     Args:
         public_key: Whose private key opens it.
         content_bytes: Most bytes of a canonical form that are kept; the rest is cut off, and that is recorded.
@@ -54,6 +58,7 @@ class Sealer:
     """
 
     def __init__(self, public_key: ContentKey, content_bytes: int) -> None:
+        self.largest_bytes = content_bytes + _ENVELOPE_BYTES
         self._key_id = public_key.key_id
         self._content_bytes = content_bytes
         self._encrypt = _encryption(public_key)

@@ -35,6 +35,7 @@ from llm_audit_schemas.wire import IDENTITY_HEADER
 logger = logging.getLogger("llm_audit_producer")
 
 _POLL_SECONDS = 0.1
+_LIBRDKAFKA_LARGEST = 1_000_000  # its default for message.max.bytes
 _SAY_SECONDS = 60.0
 
 
@@ -89,7 +90,11 @@ class ContentSink:
         self._drain_seconds = drain_seconds
         self._codec_factory = codec
         # Without idempotence a client never gives up for good, and a part that arrives twice is stored once anyway.
-        self._extra: dict[str, str | int | bool] = {"enable.idempotence": False, **(extra or {})}
+        self._extra: dict[str, str | int | bool] = {
+            "enable.idempotence": False,
+            "message.max.bytes": max(_LIBRDKAFKA_LARGEST, sealer.largest_bytes),
+            **(extra or {}),
+        }
         self._start_anew()
         lifetime.follow(self)
 

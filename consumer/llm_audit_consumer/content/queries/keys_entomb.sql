@@ -1,0 +1,2 @@
+INSERT INTO llm_audit_key_tombstone (user_mac, tenant_mac, erased_at)
+VALUES (%(user_mac)s, %(tenant_mac)s, %(at)s)

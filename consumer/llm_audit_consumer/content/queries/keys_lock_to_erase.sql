@@ -1,0 +1,1 @@
+LOCK TABLE llm_audit_key_tombstone IN SHARE ROW EXCLUSIVE MODE

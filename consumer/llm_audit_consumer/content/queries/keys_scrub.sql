@@ -1,0 +1,1 @@
+VACUUM (FULL) llm_audit_user_key

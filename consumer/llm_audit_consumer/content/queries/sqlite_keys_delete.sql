@@ -1,0 +1,1 @@
+DELETE FROM llm_audit_user_key WHERE user_mac = :user AND (:tenant IS NULL OR tenant_mac = :tenant)

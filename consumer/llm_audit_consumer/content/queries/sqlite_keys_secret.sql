@@ -1,0 +1,1 @@
+SELECT secret FROM llm_audit_key_store

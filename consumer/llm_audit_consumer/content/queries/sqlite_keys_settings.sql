@@ -1,0 +1,3 @@
+PRAGMA secure_delete = ON;
+PRAGMA journal_mode = TRUNCATE;
+PRAGMA synchronous = FULL;
