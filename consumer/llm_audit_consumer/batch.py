@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llm_audit_consumer.completeness.ranges import SequenceRange
 from llm_audit_schemas.codec import Record
 
+if TYPE_CHECKING:  # it brings NumPy, which only the daemon needs
+    from llm_audit_consumer.columnar.entry_rows import EntryRows
 
-@dataclass(frozen=True, slots=True, order=True)
-class Partition:
+
+class Partition(NamedTuple):
     """One partition of one life of a topic. A topic that is deleted and made again has another ``topic_id``."""
 
     topic_id: str
@@ -73,12 +76,19 @@ class DecodedBatch:
         dead_letters: What cannot.
         advances: Where each partition stands after it.
         received: Which sequences of which producers the rows bring: see ``completeness.ranges``.
+        entries: Rows for the log that took the fast path; ``rows`` are then the others.
     """
 
     rows: Sequence[Record]
     dead_letters: Sequence[DeadLetter]
     advances: Sequence[OffsetAdvance]
     received: Sequence[SequenceRange] = ()
+    entries: EntryRows | None = None
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are, whichever path they took."""
+        return len(self.rows) + (0 if self.entries is None else len(self.entries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +99,18 @@ class Written:
         inserted: Rows new to the table.
         duplicates: Rows that were already there.
         dead_letters: Messages put into the dead-letter table.
+        reasons: How many of these for each reason.
     """
 
     inserted: int
     duplicates: int
     dead_letters: int = field(default=0)
+    reasons: Counter[str] = field(default_factory=Counter, compare=False)
+
+    def __add__(self, other: Written) -> Written:
+        return Written(
+            self.inserted + other.inserted,
+            self.duplicates + other.duplicates,
+            self.dead_letters + other.dead_letters,
+            self.reasons + other.reasons,
+        )

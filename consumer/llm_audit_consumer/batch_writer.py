@@ -5,12 +5,14 @@ Keeps the one number that matters for each partition: the next offset, as it sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from llm_audit_consumer.batch import DeadLetter, DecodedBatch, OffsetAdvance, Partition, Written
+from llm_audit_consumer.batch import DecodedBatch, Message, OffsetAdvance, Partition, Written
+from llm_audit_consumer.batch_decoding import DecodedMessages
 from llm_audit_consumer.completeness.ranges import ranges_of
-from llm_audit_consumer.decoding import DecodedMessage
 from llm_audit_consumer.errors import UnstorableRowError
 
 UNSTORABLE = "unstorable"
@@ -52,7 +54,7 @@ class BatchWriter:
         for partition in partitions:
             self._next_offsets.pop(partition, None)
 
-    def write(self, messages: Sequence[DecodedMessage]) -> Written:
+    def write(self, messages: DecodedMessages) -> Written:
         """Write messages; when this returns they are committed.
 
         After an error the part that was committed already is remembered, and :meth:`remaining` tells what is left.
@@ -71,44 +73,40 @@ class BatchWriter:
             return self._write_split(messages, error)
         for advance in batch.advances:
             self._next_offsets[advance.partition] = advance.next_offset
-        return written
+        return replace(written, reasons=Counter(each.reason for each in batch.dead_letters))
 
-    def remaining(self, messages: Sequence[DecodedMessage]) -> list[DecodedMessage]:
+    def remaining(self, messages: DecodedMessages) -> DecodedMessages:
         """Those messages that are ours and not committed yet."""
-        return [each for each in messages if self._is_ahead(each)]
+        return messages.only([each for each in messages.messages if self._is_ahead(each)])
 
-    def _is_ahead(self, each: DecodedMessage) -> bool:
-        if each.message.partition not in self._next_offsets:
+    def _is_ahead(self, message: Message) -> bool:
+        if message.partition not in self._next_offsets:
             return False
-        stands_at = self._next_offsets[each.message.partition]
-        return stands_at is None or each.message.offset >= stands_at
+        stands_at = self._next_offsets[message.partition]
+        return stands_at is None or message.offset >= stands_at
 
-    def _write_split(self, messages: Sequence[DecodedMessage], error: UnstorableRowError) -> Written:
+    def _write_split(self, messages: DecodedMessages, error: UnstorableRowError) -> Written:
+        if messages.entries:
+            return self.write(messages.slowly())  # which finds what PostgreSQL was the first to see
         if len(messages) == 1:
-            (refused,) = messages
-            if isinstance(refused.outcome, DeadLetter):
+            if messages.dead_letters:
                 raise error  # the dead letter itself: splitting further would never end
-            letter = DeadLetter(refused.message, UNSTORABLE, str(error))
-            return self.write([DecodedMessage(refused.message, letter)])
-        middle = len(messages) // 2
-        first, second = self.write(messages[:middle]), self.write(messages[middle:])
-        return Written(
-            first.inserted + second.inserted,
-            first.duplicates + second.duplicates,
-            first.dead_letters + second.dead_letters,
-        )
+            return self.write(messages.as_dead_letters(UNSTORABLE, str(error)))
+        first, second = messages.halves()
+        return self.write(first) + self.write(second)
 
-    def _batch(self, messages: Sequence[DecodedMessage]) -> DecodedBatch:
-        last: dict[Partition, int] = {}
-        for each in messages:
-            last[each.message.partition] = each.message.offset
-        rows = [each.outcome for each in messages if not isinstance(each.outcome, DeadLetter)]
+    def _batch(self, messages: DecodedMessages) -> DecodedBatch:
+        rows = messages.rows
         return DecodedBatch(
             rows=rows,
-            dead_letters=[each.outcome for each in messages if isinstance(each.outcome, DeadLetter)],
+            dead_letters=messages.dead_letters,
             advances=[
-                OffsetAdvance(partition, self._next_offsets.get(partition), offset + 1)
-                for partition, offset in last.items()
+                OffsetAdvance(partition, self._next_offsets.get(partition), next_offset)
+                for partition, next_offset in messages.next_offsets.items()
             ],
-            received=ranges_of((row["producer_id"], row["sequence"]) for row in rows),
+            received=[
+                *messages.entries.arrived,
+                *ranges_of((row["producer_id"], row["sequence"]) for row in rows),
+            ],
+            entries=messages.entries,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llm_audit_consumer.batch import Message, Partition
 
 _MESSAGE_OVERHEAD_BYTES = 100
+_LARGE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ class Batcher:
 
     def add(self, messages: Iterable[Message]) -> None:
         """Take messages in the order in which they were consumed."""
-        for message in messages:
-            if not self._messages:
-                self._started = self._clock()
-            self._messages.append(message)
-            self._bytes += len(message.value or b"") + _MESSAGE_OVERHEAD_BYTES
+        added = list(messages)
+        if added and not self._messages:
+            self._started = self._clock()
+        self._messages += added
+        self._bytes += sum([len(each.value or b"") for each in added]) + _MESSAGE_OVERHEAD_BYTES * len(added)
 
     def wait_seconds(self, longest: float) -> float:
         """How long to wait for further messages before this batch is due."""
@@ -75,8 +76,20 @@ class Batcher:
         """Whether the batch is to be written now."""
         if not self._messages:
             return False
-        full = len(self._messages) >= self._limits.messages or self._bytes >= self._limits.bytes
-        return full or self._clock() - self._started >= self._limits.age_seconds
+        return self.full or self._clock() - self._started >= self._limits.age_seconds
+
+    @property
+    def full(self) -> bool:
+        """Whether a limit of size is reached."""
+        return len(self._messages) >= self._limits.messages or self._bytes >= self._limits.bytes
+
+    @property
+    def large(self) -> bool:
+        """Whether a good part of a limit of size is reached: as a rule more is waiting behind it."""
+        return (
+            len(self._messages) * _LARGE >= self._limits.messages
+            or self._bytes * _LARGE >= self._limits.bytes
+        )
 
     def take(self) -> list[Message]:
         """The batch, which is then empty."""

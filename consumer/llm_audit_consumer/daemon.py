@@ -8,6 +8,10 @@ What can go wrong, and what then happens:
   every partition is read again from where the database says it stands.
 - A partition is taken from us: its messages are dropped unwritten; its next owner reads them from the same offset.
 - A message cannot become a row: it becomes a dead letter in the same transaction.
+
+While there is a backlog the next batch is gathered and decoded as one is written, by a thread that has one write at a
+time, in order. Without a backlog each batch is seen through before the next. Whatever touches the database from the
+loop's thread waits for the write first.
 """
 
 from __future__ import annotations
@@ -22,18 +26,21 @@ from typing import Protocol
 import structlog
 
 from llm_audit_consumer.batch import Partition
+from llm_audit_consumer.batch_decoding import BatchDecoder
 from llm_audit_consumer.batch_writer import BatchStore, BatchWriter
 from llm_audit_consumer.batching import Batcher, BatchLimits
 from llm_audit_consumer.completeness.progress import ProgressKeeper, ProgressStore
-from llm_audit_consumer.decoding import DecodedMessage, Decoder
+from llm_audit_consumer.decoding import Decoder
 from llm_audit_consumer.errors import AuditConsumerError, DatabaseUnavailableError, OffsetConflictError
 from llm_audit_consumer.health import Health
 from llm_audit_consumer.kafka.client import KafkaSource
 from llm_audit_consumer.metrics import Metrics
 from llm_audit_consumer.reporting import Reporter
 from llm_audit_consumer.retry import RetryPolicy
+from llm_audit_consumer.write_queue import WriteQueue
 
 _IDLE_SECONDS = 0.5
+_WRITING_SECONDS = 0.02
 _REPORT_SECONDS = 1.0
 
 logger = structlog.get_logger(__name__)
@@ -91,7 +98,7 @@ class Daemon:
     ) -> None:
         self._source = source
         self._store = store
-        self._decoder = decoder
+        self._decoder = BatchDecoder(decoder)
         self._settings = settings
         self._metrics = metrics
         self._health = health
@@ -101,7 +108,8 @@ class Daemon:
         self._batcher = Batcher(settings.limits, time.monotonic)
         self._reporter = Reporter(metrics)
         self._progress = ProgressKeeper(store, settings.group)
-        self._held: list[DecodedMessage] = []
+        self._queue = WriteQueue(self._writer, metrics)
+        self._behind = False
         self._failures = 0
         self._try_again_at = 0.0
         self._report_at = 0.0
@@ -121,10 +129,9 @@ class Daemon:
         try:
             while not self._stopping.is_set():
                 self._gather()
-                if self._batcher.due and not self._held:
+                if self._next_is_due and not self._queue.full and not self._failures:
                     self._decode()
-                if self._held:
-                    self._write()
+                self._write()
                 self._report()
             self._finish()
         except DatabaseUnavailableError:
@@ -133,53 +140,69 @@ class Daemon:
                 raise
         finally:
             self._source.close()
+            self._queue.close()
 
     def _gather(self) -> None:
         """Poll; while a batch is held, only to stay in the group."""
         self._health.turned()
-        if self._failures and not self._held:
+        if self._failures and not self._queue:
             self._take_again()  # nothing is left of what it was paused for
-        if self._held:
-            wait = min(_IDLE_SECONDS, max(0.0, self._try_again_at - time.monotonic()))
-            self._batcher.add(self._source.poll(1, wait))
+        idle = _WRITING_SECONDS if self._queue.writing else _IDLE_SECONDS
+        if self._failures:
+            came = self._source.poll(1, min(idle, max(0.0, self._try_again_at - time.monotonic())))
         elif len(self._batcher):
-            self._batcher.add(
-                self._source.poll(self._batcher.room, self._batcher.wait_seconds(_IDLE_SECONDS))
-            )
+            came = self._source.poll(self._batcher.room, self._batcher.wait_seconds(idle))
         else:
             # One message ends the wait, so that a lone entry is not kept until a poll for many times out.
-            self._batcher.add(self._source.poll(1, _IDLE_SECONDS))
+            came = self._source.poll(1, idle)
+        self._batcher.add(came)
+        self._behind = self._behind and bool(came)
+
+    @property
+    def _next_is_due(self) -> bool:
+        """Whether the next batch is to be made ready; one that is not full may grow until the write before it ends."""
+        return self._batcher.full if self._queue.writing else self._batcher.due
 
     def _decode(self) -> None:
+        self._behind = self._batcher.large
         with self._metrics.batch_seconds.labels("decode").time():
-            self._held = self._decoder.decode(self._batcher.take())
+            self._queue.add(self._decoder.decode(self._batcher.take()))
 
     def _write(self) -> None:
-        if time.monotonic() < self._try_again_at:
-            return
-        messages = self._held
+        """Begin the next write, and finish the one under way unless the next batch can be made ready meanwhile."""
+        self._begin_write()
+        while self._queue.writing and (self._queue.written or self._queue.full or not self._behind):
+            self._finish_write()
+            if not self._failures:
+                self._begin_write()
+
+    def _begin_write(self) -> None:
+        if time.monotonic() >= self._try_again_at:
+            self._queue.begin()
+
+    def _finish_write(self) -> None:
         try:
-            with self._metrics.batch_seconds.labels("write").time():
-                written = self._writer.write(messages)
+            finished = self._queue.finish()
         except DatabaseUnavailableError as error:
             self._hold_back(error)
         except OffsetConflictError as error:
             self._start_over(error)
         else:
-            self._held = []
-            self._database_is_there()
-            self._reporter.batch_written(messages, written, datetime.now(UTC))
-            self._source.advise(
-                {each: at for each, at in self._writer.next_offsets.items() if at is not None}
-            )
+            if finished is not None:
+                self._database_is_there()
+                self._begin_write()  # at once, so that the database does not wait for what is told here
+                self._reporter.batch_written(*finished, datetime.now(UTC))
+                self._source.advise(
+                    {each: at for each, at in self._writer.next_offsets.items() if at is not None}
+                )
 
     def _hold_back(self, error: DatabaseUnavailableError) -> None:
         """Keep what is not committed, take no more, and try again later."""
-        self._held = self._writer.remaining(self._held)
+        self._queue.keep_ours()
         self._failures += 1
         wait = self._retry.wait_seconds(self._failures, self._random)
         self._try_again_at = time.monotonic() + wait
-        self._failed("database", error, retry_in_seconds=round(wait, 2), held_messages=len(self._held))
+        self._failed("database", error, retry_in_seconds=round(wait, 2), held_messages=self._queue.messages)
         self._health.not_ready("database", str(error))
         self._source.pause()
 
@@ -197,7 +220,7 @@ class Daemon:
         """Read every partition again from where the database says it stands."""
         self._failed("offset_conflict", error)
         ours = tuple(self._writer.next_offsets)
-        self._held = []
+        self._queue.clear()
         self._batcher.drop(ours)
         for partition, next_offset in self._assigned(ours).items():
             self._source.seek(partition, next_offset)
@@ -205,23 +228,26 @@ class Daemon:
     def _finish(self) -> None:
         """Write what was gathered, within the bound."""
         deadline = time.monotonic() + self._settings.stop_seconds
-        while (self._held or len(self._batcher)) and time.monotonic() < deadline:
-            if not self._held:
+        while (self._queue or len(self._batcher)) and time.monotonic() < deadline:
+            if not self._queue:
                 self._decode()
-            self._write()
-            if self._held:
+            self._begin_write()
+            self._finish_write()
+            if self._failures:
                 self._source.poll(1, min(_IDLE_SECONDS, max(0.0, self._try_again_at - time.monotonic())))
-        if self._held:
-            logger.warning("stopped before the last batch was in; it is read again", messages=len(self._held))
+        if self._queue:
+            logger.warning(
+                "stopped before the last batch was in; it is read again", messages=self._queue.messages
+            )
 
     def _report(self) -> None:
         if time.monotonic() < self._report_at:
             return
         self._report_at = time.monotonic() + _REPORT_SECONDS
-        oldest = self._batcher.oldest
-        for each in reversed(self._held):
-            oldest[each.message.partition] = each.message
+        oldest = self._batcher.oldest | self._queue.oldest
         self._reporter.lag(self._writer.next_offsets, oldest, self._source)
+        if self._progress.due:
+            self._queue.wait()
         self._progress.note_if_due(self._writer.next_offsets, oldest, self._source)
         if self._source.broker_error is None:
             self._health.ready("broker")
@@ -232,6 +258,7 @@ class Daemon:
 
     def _assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
         """Partitions became ours: each starts where the database says it stands."""
+        self._queue.wait()
         starts = self._stored_offsets_once_there(partitions)
         self._health.ready("database")
         self._health.ready("consumer")
@@ -262,9 +289,10 @@ class Daemon:
         return {partition: stored[partition.topic_id].get(partition.number) for partition in partitions}
 
     def _revoked(self, partitions: Sequence[Partition]) -> None:
+        self._queue.wait()
         self._writer.give_up(partitions)
         self._batcher.drop(partitions)
-        self._held = self._writer.remaining(self._held)
+        self._queue.keep_ours()
         self._reporter.forget(partitions)
         logger.info("partitions revoked", partitions=[each.number for each in partitions])
 

@@ -10,9 +10,10 @@ from typing import TypeAlias
 from uuid import UUID
 
 from llm_audit_consumer.batch import DeadLetter, Message
-from llm_audit_schemas import STATUSES, EntryCodec, UndecodableMessageError
+from llm_audit_schemas import STATUSES, EntryCodec, UndecodableMessageError, schema_files
 from llm_audit_schemas.codec import Record
-from llm_audit_schemas.text import NUL_MARK, storable_json
+from llm_audit_schemas.text import NUL_MARK, storable, storable_json
+from llm_audit_schemas.wire import FIXED_IDS
 
 Outcome: TypeAlias = "Record | DeadLetter"
 """A row, as the Avro record it came as, or a dead letter."""
@@ -30,7 +31,7 @@ class DecodedMessage:
 
 
 class Decoder:
-    """Decodes messages one by one.
+    """The slow path: decodes messages one by one, and alone decides what is a dead letter.
 
     Args:
         codec: Knows the contract, and a schema registry's ids where there is one.
@@ -39,11 +40,17 @@ class Decoder:
     def __init__(self, codec: EntryCodec) -> None:
         self._codec = codec
 
+    @property
+    def own_schema_ids(self) -> frozenset[int]:
+        """The ids under which a message has this release's own schema."""
+        return frozenset({self._codec.schema_id, FIXED_IDS[schema_files.ENTRY]})
+
     def decode(self, messages: Sequence[Message]) -> list[DecodedMessage]:
         """Each message with its row or its dead letter, in the same order."""
-        return [DecodedMessage(message, self._outcome(message)) for message in messages]
+        return [DecodedMessage(message, self.decode_one(message)) for message in messages]
 
-    def _outcome(self, message: Message) -> Outcome:
+    def decode_one(self, message: Message) -> Outcome:
+        """The message's row, or its dead letter."""
         try:
             record = self._codec.decode_record(message.value)
             _check_identity(message, record)
@@ -86,13 +93,27 @@ def _make_storable(record: Record) -> None:
 
 
 def _storable_object(name: str, text: str) -> str:
+    constants: list[str] = []
+
+    def constant(name: str) -> float:
+        """NaN, Infinity or -Infinity: numbers that JSON does not have."""
+        constants.append(name)
+        return float(name)
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=constant)
+        # Escapes can name what jsonb refuses.
+        unstorable = bool(constants) or ("\\u" in text and _holds_unstorable_text(value))
     except (ValueError, RecursionError) as error:
         raise UndecodableMessageError("invalid_json", f"{name} is no JSON") from error
     if not isinstance(value, dict):
         raise UndecodableMessageError("invalid_json", f"{name} is no JSON object")
-    # Escapes can name what jsonb refuses, and so can the names that JSON has for no number.
-    if "\\u" in text or "\x00" in text or "NaN" in text or "Infinity" in text:
-        return json.dumps(storable_json(value), ensure_ascii=False)
-    return text
+    return json.dumps(storable_json(value), ensure_ascii=False) if unstorable else text
+
+
+def _holds_unstorable_text(value: object) -> bool:
+    if isinstance(value, str):
+        return storable(value) != value
+    if isinstance(value, dict):
+        return any(_holds_unstorable_text(each) for member in value.items() for each in member)
+    return isinstance(value, list) and any(map(_holds_unstorable_text, value))

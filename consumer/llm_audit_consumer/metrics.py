@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from llm_audit_consumer.bulk_histogram import BulkHistogram
+
 MODEL_LIMIT = 50
 """Most models that get a label value of their own; the rest are ``other``."""
 
@@ -85,11 +87,33 @@ class Metrics:
             ["model", "status"],
             registry=registry,
         )
-        self.delay = Histogram(
+        self.delay = BulkHistogram(
             "llm_audit_call_to_row_delay_seconds",
             "Time from a call's end to its committed row.",
             buckets=_DELAYS,
             registry=registry,
+        )
+        self.tokens = Counter(
+            "llm_audit_tokens",
+            "Tokens as the API reported them, by model and kind: input, output (thinking included), cache_read, "
+            "cache_write.",
+            ["model", "kind"],
+            registry=registry,
+        )
+        self.cost = Counter(
+            "llm_audit_cost_usd",
+            "What the calls whose cost is known have cost, by model.",
+            ["model"],
+            registry=registry,
+        )
+        self.without_cost = Counter(
+            "llm_audit_calls_without_cost",
+            "Calls whose cost is not known, by model; they are in no sum of costs.",
+            ["model"],
+            registry=registry,
+        )
+        self.unattributed = Counter(
+            "llm_audit_unattributed_calls", "Calls for which nobody was named.", registry=registry
         )
         self._models: set[str] = set()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
-from llm_audit_consumer.batch import DeadLetter, Message, Partition, Written
-from llm_audit_consumer.batch_writer import UNSTORABLE
-from llm_audit_consumer.decoding import DecodedMessage
+import numpy as np
+
+from llm_audit_consumer.batch import Message, Partition, Written
+from llm_audit_consumer.batch_decoding import DecodedMessages
 from llm_audit_consumer.lag import judge_lag
 from llm_audit_consumer.metrics import Metrics
+from llm_audit_consumer.spending import spending_of
 
 
 class Watermarks(Protocol):
@@ -32,7 +35,7 @@ class Reporter:
         self._metrics = metrics
         self._reported: set[Partition] = set()
 
-    def batch_written(self, messages: Sequence[DecodedMessage], written: Written, now: datetime) -> None:
+    def batch_written(self, messages: DecodedMessages, written: Written, now: datetime) -> None:
         """A batch was committed."""
         metrics = self._metrics
         metrics.batch_messages.observe(len(messages))
@@ -42,21 +45,20 @@ class Reporter:
         # After a duplicate nothing tells which rows were new; a repeated entry's call is not another call.
         if written.duplicates == 0:
             self._calls(messages, now)
-        reasons = [each.outcome.reason for each in messages if isinstance(each.outcome, DeadLetter)]
-        # Rows that only the database refused, found by splitting the batch.
-        reasons += [UNSTORABLE] * (written.dead_letters - len(reasons))
-        for reason in reasons:
-            metrics.dead_letters.labels(reason).inc()
+            messages.entries.spending.report(metrics)
+            spending_of(messages.rows).report(metrics)
+        for reason, count in written.reasons.items():
+            metrics.dead_letters.labels(reason).inc(count)
 
-    def _calls(self, messages: Sequence[DecodedMessage], now: datetime) -> None:
-        metrics = self._metrics
-        for each in messages:
-            if not isinstance(each.outcome, DeadLetter):
-                row = each.outcome
-                metrics.calls.labels(metrics.model_label(row["model"]), row["status"]).inc()
-                # In seconds: a hostile latency in Avro's long reaches beyond what a date can hold.
-                since_start = (now - row["timestamp"]).total_seconds()
-                metrics.delay.observe(max(0.0, since_start - (row["latency_ms"] or 0) / 1000))
+    def _calls(self, messages: DecodedMessages, now: datetime) -> None:
+        metrics, rows = self._metrics, messages.rows
+        calls = messages.entries.calls + Counter((row["model"], row["status"]) for row in rows)
+        for (model, status), count in calls.items():
+            metrics.calls.labels(metrics.model_label(model), status).inc(count)
+        # In seconds: a hostile latency in Avro's long reaches beyond what a date can hold.
+        delays = now.timestamp() - messages.entries.call_ends / 1e6
+        others = [(now - row["timestamp"]).total_seconds() - (row["latency_ms"] or 0) / 1000 for row in rows]
+        metrics.delay.observe_all(np.maximum(0.0, np.append(delays, others)))
 
     def lag(
         self,

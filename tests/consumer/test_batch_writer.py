@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_audit_consumer.batch import DeadLetter, DecodedBatch, Partition, Written
+from llm_audit_consumer.batch import DecodedBatch, Partition, Written
+from llm_audit_consumer.batch_decoding import BatchDecoder, DecodedMessages
 from llm_audit_consumer.batch_writer import UNSTORABLE, BatchWriter
-from llm_audit_consumer.decoding import DecodedMessage, Decoder
+from llm_audit_consumer.decoding import Decoder
 from llm_audit_consumer.errors import OffsetConflictError, RetryableStoreError, UnstorableRowError
 from llm_audit_consumer.store import AuditStore, migrate
 from tests.consumer.entries import CODEC, PARTITION, message_of, messages_of, new_record
@@ -51,9 +52,12 @@ def writer(store: WatchedStore) -> BatchWriter:
     return writer
 
 
-def decoded(*metadata: str, partition: Partition = PARTITION) -> list[DecodedMessage]:
+DECODER = BatchDecoder(Decoder(CODEC))
+
+
+def decoded(*metadata: str, partition: Partition = PARTITION) -> DecodedMessages:
     """Messages at offsets from 0, each with its metadata."""
-    return Decoder(CODEC).decode(messages_of([new_record(metadata=each) for each in metadata], partition))
+    return DECODER.decode(messages_of([new_record(metadata=each) for each in metadata], partition))
 
 
 @pytest.mark.parametrize("bad", [0, 3, 6])
@@ -65,7 +69,7 @@ def test_one_refused_row_becomes_a_dead_letter_and_all_others_rows(
     ((offset, reason, value, identity, topic_id),) = tables.query(
         'SELECT "offset", reason, value, identity, topic_id FROM llm_audit_dead_letter'
     )
-    refused = messages[bad].message
+    refused = messages.messages[bad]
     assert (offset, reason, topic_id) == (bad, UNSTORABLE, "topic-id")
     assert (bytes(value), bytes(identity)) == (refused.value, refused.identity)
     assert tables.row_count() == 6
@@ -92,7 +96,7 @@ def test_after_a_part_was_committed_only_the_rest_remains(
     with pytest.raises(RetryableStoreError):
         writer.write(messages)
     left = writer.remaining(messages)
-    assert [each.message.offset for each in left] == [2, 3]
+    assert [each.offset for each in left.messages] == [2, 3]
     assert tables.offsets() == {0: 2}
     store.fail_after = None
     assert writer.write(left) == Written(1, 0, 1)
@@ -102,14 +106,15 @@ def test_after_a_part_was_committed_only_the_rest_remains(
 
 def test_nothing_remains_of_partitions_that_are_given_up(writer: BatchWriter) -> None:
     writer.take_over({OTHER: 1})
-    messages = decoded("{}", "{}") + decoded("{}", "{}", partition=OTHER)
-    assert [(each.message.partition, each.message.offset) for each in writer.remaining(messages)] == [
+    both = [*decoded("{}", "{}").messages, *decoded("{}", "{}", partition=OTHER).messages]
+    messages = DECODER.decode(both)
+    assert [(each.partition, each.offset) for each in writer.remaining(messages).messages] == [
         (PARTITION, 0),
         (PARTITION, 1),
         (OTHER, 1),
     ]
     writer.give_up([PARTITION])
-    assert [each.message.partition for each in writer.remaining(messages)] == [OTHER]
+    assert [each.partition for each in writer.remaining(messages).messages] == [OTHER]
 
 
 def test_a_writer_with_an_outdated_belief_writes_nothing(
@@ -118,13 +123,16 @@ def test_a_writer_with_an_outdated_belief_writes_nothing(
     messages = decoded("{}", "{}", "{}")
     zombie = BatchWriter(store, "group")
     zombie.take_over({PARTITION: None})
-    writer.write(messages[:1])
+    first, second, rest = (
+        messages.only(messages.messages[part]) for part in (slice(1), slice(1, 2), slice(1, 3))
+    )
+    writer.write(first)
     with pytest.raises(OffsetConflictError, match="stands at offset 1, expected None"):
-        zombie.write(messages[1:])
-    writer.write(messages[1:2])
+        zombie.write(rest)
+    writer.write(second)
     zombie.take_over({PARTITION: 1})
     with pytest.raises(OffsetConflictError, match="stands at offset 2, expected 1"):
-        zombie.write(messages[1:])
+        zombie.write(rest)
     assert tables.row_count() == 2
 
 
@@ -135,9 +143,9 @@ def test_a_dead_letter_that_is_refused_itself_is_not_split_forever() -> None:
 
     message = message_of(b"junk")
     with pytest.raises(UnstorableRowError):
-        BatchWriter(Refusing(), "group").write([DecodedMessage(message, DeadLetter(message, "bad", "bad"))])
+        BatchWriter(Refusing(), "group").write(DECODER.decode([message]))
 
 
 def test_an_empty_batch_asks_the_database_for_nothing(writer: BatchWriter, store: WatchedStore) -> None:
-    assert writer.write([]) == Written(0, 0)
+    assert writer.write(DECODER.decode([])) == Written(0, 0)
     assert store.committed == []

@@ -80,7 +80,7 @@ class ScriptedStore:
         if self._errors:
             raise self._errors.pop(0)
         self.advances += batch.advances
-        return Written(len(batch.rows), 0, len(batch.dead_letters))
+        return Written(batch.row_count, 0, len(batch.dead_letters))
 
     def next_offsets(self, group: str, topic_id: str) -> dict[int, int]:
         return self.stands_at
@@ -89,12 +89,12 @@ class ScriptedStore:
         pass
 
 
-def daemon_of(source: ScriptedSource, store: ScriptedStore) -> Daemon:
+def daemon_of(source: ScriptedSource, store: ScriptedStore, messages: int = 10_000) -> Daemon:
     daemon = Daemon(
         cast("KafkaSource", source),
         store,
         Decoder(EntryCodec()),
-        DaemonSettings("group", BatchLimits(age_seconds=0), stop_seconds=0.2),
+        DaemonSettings("group", BatchLimits(messages=messages, age_seconds=0), stop_seconds=0.2),
         Metrics(CollectorRegistry()),
         Health(time.monotonic, 60),
         lambda: 0.5,

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from llm_audit_consumer.batch import DeadLetter, Message
+from llm_audit_consumer.batch_decoding import BatchDecoder
 from llm_audit_consumer.decoding import Decoder
 from llm_audit_schemas import schema_files, wire
 from llm_audit_schemas.codec import Record
@@ -23,9 +24,7 @@ BODY = ENCODED[wire.HEADER_BYTES :]
 
 
 def outcome_of(message: Message) -> Record | DeadLetter:
-    (decoded,) = Decoder(CODEC).decode([message])
-    assert decoded.message is message
-    return decoded.outcome
+    return Decoder(CODEC).decode_one(message)
 
 
 def row_of(**changes: Any) -> Record:
@@ -168,5 +167,6 @@ def test_a_time_that_is_no_date_becomes_a_dead_letter() -> None:
 
 def test_one_bad_message_leaves_its_neighbours_alone() -> None:
     messages = [message_of(ENCODED, offset=0), message_of(b"junk", offset=1), message_of(ENCODED, offset=2)]
-    kinds = [isinstance(each.outcome, DeadLetter) for each in Decoder(CODEC).decode(messages)]
-    assert kinds == [False, True, False]
+    decoded = BatchDecoder(Decoder(CODEC)).decode(messages)
+    assert [letter.message.offset for letter in decoded.dead_letters] == [1]
+    assert (len(decoded.entries), decoded.rows) == (2, [])

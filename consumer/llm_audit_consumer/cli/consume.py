@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -19,14 +20,20 @@ from prometheus_client import (
 )
 
 from llm_audit_consumer.batching import BatchLimits
+from llm_audit_consumer.cli.content import key_store_option
 from llm_audit_consumer.cli.options import dsn_option, kafka_options
+from llm_audit_consumer.cli.periodic import Periodic, periodic_options
 from llm_audit_consumer.completeness.markers import MarkerFollower
 from llm_audit_consumer.completeness.metrics import CompletenessMetrics
 from llm_audit_consumer.completeness.report import Question
+from llm_audit_consumer.content.follower import ContentFollower
+from llm_audit_consumer.content.key_store import open_key_store
+from llm_audit_consumer.content.metrics import ContentMetrics
 from llm_audit_consumer.daemon import Daemon, DaemonSettings
 from llm_audit_consumer.decoding import Decoder
 from llm_audit_consumer.errors import ConfigurationError, DatabaseUnavailableError, RetryableStoreError
 from llm_audit_consumer.health import Health, HealthServer
+from llm_audit_consumer.housekeeping import Housekeeping
 from llm_audit_consumer.kafka.client import KafkaSource
 from llm_audit_consumer.kafka.registry import registry_schemas
 from llm_audit_consumer.metrics import Metrics
@@ -35,6 +42,7 @@ from llm_audit_consumer.store import AuditStore, migrate
 from llm_audit_consumer.store.postgres import Database
 from llm_audit_consumer.structured_logging import configure_logging
 from llm_audit_schemas import EntryCodec, MarkerCodec, topics
+from llm_audit_schemas.content_codec import ContentCodec
 from llm_audit_schemas.kafka_connection import KafkaConnection
 
 logger = structlog.get_logger(__name__)
@@ -43,6 +51,7 @@ _MONTHS_AHEAD = timedelta(days=62)
 _LIMITS = BatchLimits()
 _LAST_PORT = 65_535
 _HEARTBEATS_PER_SESSION = 10
+_OBJECTS_PER_COLLECTION = 50_000
 
 _EXAMPLES = """Examples:
 
@@ -69,6 +78,15 @@ Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start
     show_envvar=True,
     help="Where producers tell of their own lives; read in a group of its own, GROUP.markers.",
 )
+@click.option(
+    "--content-topic",
+    default=topics.CONTENT,
+    show_default=True,
+    envvar="LLM_AUDIT_CONTENT_TOPIC",
+    show_envvar=True,
+    help="Where encrypted content comes from; read in a group of its own, GROUP.content, where there is a key store.",
+)
+@key_store_option
 @click.option("--group", default="llm-audit", show_default=True, envvar="LLM_AUDIT_GROUP", show_envvar=True)
 @click.option(
     "--instance-id",
@@ -153,6 +171,7 @@ Exit codes: 0 stopped as asked, 2 configuration, 3 database unreachable at start
     show_envvar=True,
     help="Seconds without a turn of the loop after which /healthz fails.",
 )
+@periodic_options
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -166,6 +185,8 @@ def command(
     dsn: str,
     topic: str,
     markers_topic: str,
+    content_topic: str,
+    key_store: str | None,
     group: str,
     instance_id: str | None,
     session_timeout: float,
@@ -177,6 +198,7 @@ def command(
     run_migrations: bool,  # noqa: FBT001 - click passes flags so
     startup_timeout: float,
     stuck_seconds: float,
+    periodic: Periodic,
     log_level: str,
 ) -> None:
     """Run the daemon: entries from the topic, batched, into the table llm_audit_log, each exactly once.
@@ -220,18 +242,48 @@ def command(
         metrics,
         completeness,
     )
+    content = ContentFollower(
+        lambda: KafkaSource(
+            kafka,
+            content_topic,
+            f"{group}.content",
+            instance_id=f"{instance_id}.content" if instance_id else None,
+            extra=session,
+        ),
+        lambda: Database(dsn, application_name="llm-audit-content"),
+        lambda: open_key_store(key_store or "", dsn),
+        ContentCodec(writer_schemas=registry_ids),
+        f"{group}.content",
+        metrics,
+        ContentMetrics(registry),
+    )
+    housekeeping = Housekeeping(periodic.tasks(dsn), registry)
     server = _serve(host, port, registry, health)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: daemon.stop())
+    _collect_garbage_seldom()
     logger.info("consumer started", topic=topic, group=group, metrics_port=server.port, pid=os.getpid())
+    housekeeping.start()
     follower.start()
+    if key_store:
+        content.start()
+    else:
+        logger.info("no key store is set (LLM_AUDIT_KEY_STORE_DSN): encrypted content stays on its topic")
     try:
         daemon.run()
     finally:
+        housekeeping.stop()
         follower.stop()
+        content.stop()
         server.stop()
         store.close()
     logger.info("consumer stopped")
+
+
+def _collect_garbage_seldom() -> None:
+    """A batch is tens of thousands of objects in no cycle: looking through them again and again frees none."""
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
 
 
 def _ready_store(dsn: str, timeout: float, *, run_migrations: bool) -> AuditStore:

@@ -70,6 +70,11 @@ class ProgressKeeper:
         self._group = group
         self._next = 0.0
 
+    @property
+    def due(self) -> bool:
+        """Whether the next note is due."""
+        return time.monotonic() >= self._next
+
     def note_if_due(
         self,
         next_offsets: Mapping[Partition, int | None],
@@ -77,7 +82,7 @@ class ProgressKeeper:
         watermarks: Watermarks,
     ) -> None:
         """Note how far all partitions are; a failure costs nothing, as completeness is then judged later."""
-        if time.monotonic() < self._next:
+        if not self.due:
             return
         self._next = time.monotonic() + INTERVAL_SECONDS
         known = read_through(next_offsets, oldest_waiting, watermarks, datetime.now(UTC))

@@ -7,9 +7,9 @@ read them there. They are never read back.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import cast
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,7 +17,9 @@ from confluent_kafka import Message as KafkaMessage
 
 from llm_audit_consumer.batch import Message, Partition
 from llm_audit_consumer.errors import BrokerUnavailableError, ConfigurationError
+from llm_audit_consumer.kafka.causes import Causes
 from llm_audit_consumer.kafka.topic_ids import topic_id_of
+from llm_audit_consumer.kafka.topic_watch import TopicWatch
 from llm_audit_schemas.kafka_connection import KafkaConnection
 from llm_audit_schemas.wire import IDENTITY_HEADER
 
@@ -65,7 +67,11 @@ class KafkaSource:
         self._partitions: dict[int, Partition] = {}
         self._on_out_of_range: OutOfRange = lambda _partition, _wanted, _instead: None
         self._broker_error: str | None = None
+        self._causes = Causes()
         self._paused = False
+        self._watch = TopicWatch(lambda: topic_id_of(connection, topic))
+        self._on_assigned: Assigned = lambda _partitions: {}
+        self._on_revoked: Revoked = lambda _partitions: None
         properties: dict[str, str | int | bool | Callable[[KafkaError], None]] = {
             "group.id": group,
             "enable.auto.commit": False,
@@ -74,8 +80,10 @@ class KafkaSource:
             "partition.assignment.strategy": "cooperative-sticky",
             "isolation.level": "read_committed",
             "session.timeout.ms": 30_000,
+            "topic.metadata.refresh.interval.ms": 10_000,  # how soon added partitions are seen; by default 5 minutes
             "fetch.wait.max.ms": 50,
             "queued.max.messages.kbytes": 32 * 1024,
+            "fetch.queue.backoff.ms": 10,  # by default a full queue is looked at again only after a second
             "client.id": "llm-audit-consumer",
             "log_level": 3,
             **(extra or {}),
@@ -110,11 +118,8 @@ class KafkaSource:
         try:
             found = self._consumer.list_topics(self._topic, timeout=timeout).topics.get(self._topic)
         except KafkaException as error:
-            raise BrokerUnavailableError(
-                f"Kafka at {self._connection.bootstrap_servers} does not answer: {error.args[0].str()}"
-                + (f" ({self._broker_error})" if self._broker_error else ""),
-                "check that the broker runs and that LLM_AUDIT_KAFKA_BOOTSTRAP and its security settings are right",
-            ) from error
+            self._consumer.poll(0)  # brings the causes, which wait as events
+            raise self._causes.unavailable(self._connection, error) from error
         if found is None or found.error is not None:
             raise BrokerUnavailableError(
                 f"Kafka at {self._connection.bootstrap_servers} has no topic {self._topic!r}",
@@ -123,14 +128,11 @@ class KafkaSource:
 
     def subscribe(self, assigned: Assigned, revoked: Revoked, out_of_range: OutOfRange) -> None:
         """Join the group. The callbacks run within :meth:`poll` and :meth:`close`."""
-        self._on_out_of_range = out_of_range
+        self._on_assigned, self._on_revoked, self._on_out_of_range = assigned, revoked, out_of_range
 
         def on_assign(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             topic_id = topic_id_of(self._connection, self._topic)
-            ours = [Partition(topic_id, self._topic, each.partition) for each in partitions]
-            starts = assigned(ours)
-            self._partitions.update({partition.number: partition for partition in ours})
-            self._consumer.incremental_assign([_start_of(partition, starts[partition]) for partition in ours])
+            self._take(topic_id, [each.partition for each in partitions])
 
         def on_revoke(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
             gone = [
@@ -142,6 +144,7 @@ class KafkaSource:
             self._consumer.incremental_unassign(partitions)
 
         self._consumer.subscribe([self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_revoke)
+        self._watch.start()
 
     def poll(self, most: int, timeout: float) -> list[Message]:
         """Up to ``most`` messages, waiting up to ``timeout`` seconds for the first; serves the group meanwhile.
@@ -149,23 +152,18 @@ class KafkaSource:
         Raises:
             BrokerUnavailableError: the client has given up for good, such as after another member took its identity.
         """
+        self._start_over_with_another_topic()
         taken = self._consumer.consume(num_messages=max(1, most), timeout=timeout)
         messages: list[Message] = []
+        ours = self._partitions
         for each in taken:
             error = each.error()
-            if error is None:
-                partition = self._partition_of(each)
-                if partition is not None:
-                    messages.append(_message(partition, each))
-            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                self._resume_in_range(each)
-            elif error.fatal() or error.code() == KafkaError._FATAL:
-                raise BrokerUnavailableError(
-                    f"the Kafka client has given up: {error.str()}",
-                    "start the consumer again; each one needs an --instance-id of its own, or none",
-                )
-            else:
-                self._note_broker_error(error)
+            if error is not None:
+                self._handle(error, each)
+                continue
+            partition = ours.get(each.partition())  # type: ignore[arg-type]  # a consumed message has one
+            if partition is not None:
+                messages.append(_message(partition, each))
         if messages:
             self._broker_error = None
         elif self._broker_error is not None:
@@ -186,7 +184,7 @@ class KafkaSource:
         """Read a partition on from another offset, ``None`` for its beginning."""
         # Not librdkafka's own seek: it refuses one where fetching has only just begun, or has stopped.
         self._consumer.incremental_unassign([TopicPartition(partition.topic, partition.number)])
-        self._consumer.incremental_assign([_start_of(partition, offset)])
+        self._read_from([_start_of(partition, offset)])
 
     def advise(self, next_offsets: Mapping[Partition, int]) -> None:
         """Tell Kafka how far we are, for tools that look there; a failure costs nothing."""
@@ -214,7 +212,45 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group."""
+        self._watch.stop()
         self._consumer.close()
+
+    def _handle(self, error: KafkaError, message: KafkaMessage) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._resume_in_range(message)
+        elif error.fatal() or error.code() == KafkaError._FATAL:
+            raise BrokerUnavailableError(
+                f"the Kafka client has given up: {error.str()}",
+                "start the consumer again; each one needs an --instance-id of its own, or none",
+            )
+        else:
+            self._note_broker_error(error)
+
+    def _take(self, topic_id: str, numbers: Sequence[int]) -> None:
+        """Partitions became ours: read each from where its owner says."""
+        ours = [Partition(topic_id, self._topic, number) for number in numbers]
+        starts = self._on_assigned(ours)
+        self._partitions.update({partition.number: partition for partition in ours})
+        self._read_from([_start_of(partition, starts[partition]) for partition in ours])
+
+    def _start_over_with_another_topic(self) -> None:
+        """Where the topic was deleted and made again, its offsets so far mean nothing."""
+        topic_id = self._watch.other_than({each.topic_id for each in self._partitions.values()})
+        if topic_id is None:
+            return
+        logger.error("topic %s was deleted and made again: the new one is read from its start", self._topic)
+        old = list(self._partitions.values())
+        self._on_revoked(old)
+        self._consumer.incremental_unassign(self._assignment())
+        self._take(topic_id, [each.number for each in old])
+
+    def _read_from(self, starts: list[TopicPartition]) -> None:
+        """Assign partitions, paused if we are: a partition that comes back would keep the pause it was taken with."""
+        self._consumer.incremental_assign(starts)
+        if self._paused:
+            self._consumer.pause(starts)
+        else:
+            self._consumer.resume(starts)
 
     def _assignment(self) -> list[TopicPartition]:
         return [TopicPartition(self._topic, number) for number in self._partitions]
@@ -248,6 +284,7 @@ class KafkaSource:
         self._broker_error = None
 
     def _note_broker_error(self, error: KafkaError) -> None:
+        self._causes.note(error)
         if error.code() in (
             KafkaError._ALL_BROKERS_DOWN,
             KafkaError._TRANSPORT,
@@ -263,35 +300,31 @@ def _start_of(partition: Partition, offset: int | None) -> TopicPartition:
 
 
 def _message(partition: Partition, message: KafkaMessage) -> Message:
-    offset, value, key = message.offset(), message.value(), message.key()
+    kind, milliseconds = message.timestamp()
+    moment = None if kind == TIMESTAMP_NOT_AVAILABLE else _moment(milliseconds)
     return Message(
-        partition=partition,
-        offset=-1 if offset is None else offset,
-        timestamp=_moment(*message.timestamp()),
-        key=_bytes(key),
-        value=_bytes(value),
-        identity=_identity(message),
+        partition,
+        message.offset(),  # type: ignore[arg-type]  # a consumed message has one
+        datetime.now(UTC) if moment is None else moment,
+        message.key(),
+        message.value(),
+        _identity(message),
     )
 
 
-def _moment(kind: int, milliseconds: int) -> datetime:
-    """When the broker got the message; the present where it does not say, or says what no calendar holds."""
-    if kind != TIMESTAMP_NOT_AVAILABLE:
-        try:
-            return datetime.fromtimestamp(milliseconds / 1000, UTC)
-        except (ValueError, OverflowError, OSError):
-            logger.debug("a message's timestamp is no date: %d ms", milliseconds)
-    return datetime.fromtimestamp(time.time(), UTC)
+@lru_cache(maxsize=1024)
+def _moment(milliseconds: int) -> datetime | None:
+    """When the broker got a message; ``None`` where it says what no calendar holds. Many have the same millisecond."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        logger.debug("a message's timestamp is no date: %d ms", milliseconds)
+        return None
 
 
 def _identity(message: KafkaMessage) -> bytes | None:
-    headers = message.headers() or []
-    for name, value in headers.items() if isinstance(headers, dict) else headers:
+    # The client gives a list of pairs; its type hints allow a dict and text too.
+    for name, value in message.headers() or ():  # type: ignore[str-unpack]
         if name == IDENTITY_HEADER:
-            return _bytes(value)
+            return value  # type: ignore[return-value]
     return None
-
-
-def _bytes(value: object) -> bytes | None:
-    """The client gives bytes; its type hints allow text too."""
-    return value if isinstance(value, bytes) else None

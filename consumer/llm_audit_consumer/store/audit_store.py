@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from datetime import date, datetime
 
 from llm_audit_consumer.batch import DecodedBatch, OffsetAdvance, Partition, Written
-from llm_audit_consumer.errors import RetryableStoreError
+from llm_audit_consumer.errors import DatabaseBusyError, DuplicateRowError, RetryableStoreError
 from llm_audit_consumer.store.copy_text import COLUMN_NAMES, copy_text
 from llm_audit_consumer.store.delivery import advance_offset, insert_dead_letters, note_received
-from llm_audit_consumer.store.postgres import Database
+from llm_audit_consumer.store.duplicate_watch import DuplicateWatch
+from llm_audit_consumer.store.postgres import Database, MemoryFile
 from llm_audit_consumer.store.producer_store import note_progress
 from llm_audit_consumer.store.schema_check import verify_tables
 from llm_audit_consumer.store.sql import statement
@@ -48,6 +49,7 @@ class AuditStore:
         self._statement_timeout_ms = statement_timeout_ms
         self._connect_timeout = connect_timeout
         self._open: Database | None = None
+        self._duplicates = DuplicateWatch()
         self._in_doubt: Sequence[OffsetAdvance] | None = None
 
     def verify_schema(self) -> None:
@@ -107,9 +109,9 @@ class AuditStore:
         """
         with self._transaction() as database:
             settle(database)
-            inserted = _insert_rows(database, batch)
+            inserted = _insert_staged(database, batch) if batch.row_count else 0
             note_received(database, batch.received)
-        return Written(inserted, len(batch.rows) - inserted)
+        return Written(inserted, batch.row_count - inserted)
 
     def create_partitions(self, through: date) -> int:
         """Make the monthly partitions up to and including the month of ``through``; returns how many were made.
@@ -155,16 +157,35 @@ class AuditStore:
 
     def _write(self, group: str, batch: DecodedBatch) -> Written:
         if self._in_doubt is not None and self._was_committed(group, batch.advances):
-            return Written(inserted=len(batch.rows), duplicates=0, dead_letters=len(batch.dead_letters))
+            return Written(inserted=batch.row_count, duplicates=0, dead_letters=len(batch.dead_letters))
+        partitions = [advance.partition for advance in batch.advances]
+        if not self._duplicates.expected_of(partitions):
+            try:
+                return self._commit(group, batch, _insert_straight)
+            except (DuplicateRowError, DatabaseBusyError):
+                self._duplicates.found(partitions)  # busy: another one writes the same rows just now
+        try:
+            written = self._commit(group, batch, _insert_staged)
+        except DatabaseBusyError:  # by one that went straight, and will not do so again
+            written = self._commit(group, batch, _insert_staged)
+        if written.duplicates:
+            self._duplicates.found(partitions)
+        else:
+            self._duplicates.found_none(partitions)
+        return written
+
+    def _commit(
+        self, group: str, batch: DecodedBatch, insert: Callable[[Database, DecodedBatch], int]
+    ) -> Written:
         with self._transaction() as database:
-            inserted = _insert_rows(database, batch)
+            inserted = insert(database, batch) if batch.row_count else 0
             insert_dead_letters(database, group, batch.dead_letters)
             note_received(database, batch.received)
             for advance in batch.advances:
                 advance_offset(database, group, advance)
             self._in_doubt = batch.advances
         self._in_doubt = None
-        return Written(inserted, len(batch.rows) - inserted, len(batch.dead_letters))
+        return Written(inserted, batch.row_count - inserted, len(batch.dead_letters))
 
     def _was_committed(self, group: str, advances: Sequence[OffsetAdvance]) -> bool:
         """Whether the commit whose answer was lost went through: then every offset stands where it would put it."""
@@ -180,9 +201,27 @@ class AuditStore:
         )
 
 
-def _insert_rows(database: Database, batch: DecodedBatch) -> int:
-    if not batch.rows:
-        return 0
+def _insert_straight(database: Database, batch: DecodedBatch) -> int:
+    """Put the rows into the log; one that is there already undoes the transaction."""
+    _copy_rows(database, "llm_audit_log", batch)
+    return batch.row_count
+
+
+def _insert_staged(database: Database, batch: DecodedBatch) -> int:
+    """Put those rows into the log that are not there yet; returns how many."""
     database.execute(statement("make_staging"))
-    database.copy_in(statement("copy_staging").format(columns=COLUMN_NAMES), copy_text(batch.rows))
+    _copy_rows(database, "llm_audit_staging", batch)
     return database.execute(statement("insert_staged").format(columns=COLUMN_NAMES))
+
+
+def _copy_rows(database: Database, table: str, batch: DecodedBatch) -> None:
+    if batch.entries:
+        columns = ", ".join(f'"{name}"' for name in batch.entries.column_names)
+        database.copy_in(
+            statement("copy_binary").format(table=table, columns=columns),
+            MemoryFile(batch.entries.binary_copy),
+        )
+    if batch.rows:
+        database.copy_in(
+            statement("copy_text").format(table=table, columns=COLUMN_NAMES), copy_text(batch.rows)
+        )

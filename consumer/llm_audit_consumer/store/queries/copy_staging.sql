@@ -1,1 +1,0 @@
-COPY llm_audit_staging ({columns}) FROM STDIN
