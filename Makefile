@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo
+.PHONY: help setup test lint format demo faults
 
 # The first Python that is new enough; PYTHON=... overrides.
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -46,3 +46,7 @@ test: lint ## Check everything and run the tests on a real Kafka and a real Post
 
 demo: setup ## Show the whole trail on this machine; ARGS="--live" uses your own API key
 	.venv/bin/llm-audit demo $(ARGS)
+
+faults: setup ## Kill, freeze and cut off every part at random, 200 kills; SEED=... does it again, ROUNDS=... so often
+	LLM_AUDIT_FAULTS=long LLM_AUDIT_FAULTS_SEED=$(SEED) LLM_AUDIT_FAULTS_ROUNDS=$(ROUNDS) \
+		LLM_AUDIT_REQUIRE_REAL=$(LLM_AUDIT_REQUIRE_REAL) $(RUN) pytest tests/faults $(ARGS)

@@ -35,8 +35,8 @@ def test_several_consumers_may_start_at_once(database: Database) -> None:
         subprocess.Popen([sys.executable, "-c", code, database.dsn], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    applied = sorted(int(each.communicate(timeout=60)[0]) for each in starting)
-    assert applied == [0, 0, 0, len(shipped())]
+    applied = [int(each.communicate(timeout=60)[0]) for each in starting]
+    assert sum(applied) == len(shipped()), "they take turns, and each migration is applied by one of them"
     assert [each.returncode for each in starting] == [0] * 4
 
 

@@ -11,8 +11,10 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 from llm_audit_consumer.embedded.broker_client import make_appear
 from llm_audit_consumer.embedded.choose import Broker, BrokerChoice, Preference, choose_broker
@@ -22,9 +24,12 @@ from llm_audit_consumer.embedded.postgres import EmbeddedPostgres
 from llm_audit_consumer.embedded.process import LOOPBACK, ChildProcess, free_ports
 from llm_audit_consumer.kafka.topics import create_topics
 from llm_audit_consumer.store import migrate
+from llm_audit_consumer.store.postgres import Database
+from llm_audit_consumer.store.sql import statement
 from llm_audit_schemas import topics
 from llm_audit_schemas.kafka_connection import KafkaConnection
 
+_CONSUMER = "llm_audit_dev_consumer"
 _READY_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
@@ -52,6 +57,7 @@ class EmbeddedStack(Startable):
         self._broker: Broker | None = None
         self._consumer: ChildProcess | None = None
         self._metrics_port = 0
+        self._consumer_dsn = ""
         self.choice: BrokerChoice | None = None
 
     @property
@@ -106,6 +112,7 @@ class EmbeddedStack(Startable):
             self._say(note)
         applied = migrate(self.dsn)
         self._say(f"Tables are up to date ({len(applied)} migrations applied).")
+        self._consumer_dsn = _consumer_login(self.dsn)
         self._start_broker()
         self._start_consumer()
         self._say(f"The consumer daemon is ready; its metrics are at {self.metrics_url}")
@@ -154,7 +161,7 @@ class EmbeddedStack(Startable):
     def _consumer_environment(self) -> Mapping[str, str]:
         return {
             "LLM_AUDIT_KAFKA_BOOTSTRAP": self.bootstrap_servers,
-            "LLM_AUDIT_POSTGRES_DSN": self.dsn,
+            "LLM_AUDIT_POSTGRES_DSN": self._consumer_dsn,
             "LLM_AUDIT_METRICS_ADDRESS": f"{LOOPBACK}:{self._metrics_port}",
         }
 
@@ -165,6 +172,15 @@ class EmbeddedStack(Startable):
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
+
+
+def _consumer_login(dsn: str) -> str:
+    """The connection string of the daemon's own login: a writer, as in production, and no superuser."""
+    password = secrets.token_urlsafe(24)
+    with closing(Database(dsn, application_name="llm-audit-dev")) as database, database.transaction():
+        database.execute(statement("make_consumer_login"), {"password": password})
+    parts = urlsplit(dsn)
+    return parts._replace(netloc=f"{_CONSUMER}:{password}@{parts.hostname}:{parts.port}").geturl()
 
 
 def _make_hash_key(path: Path) -> None:

@@ -81,33 +81,38 @@ def migrate(dsn: str, migrations: Sequence[Migration] | None = None) -> list[Mig
         DatabaseUnavailableError: the database does not answer.
     """
     database = Database(dsn, application_name="llm-audit-migrate")
+    known = shipped() if migrations is None else migrations
+    applied: list[Migration] = []
     try:
-        # A session lock, so that it spans the migrations' own transactions; closing the connection gives it back.
-        with database.transaction():
-            database.rows(statement("lock_migrations"))
-        with database.transaction():
-            waiting = _pending(database, shipped() if migrations is None else migrations)
-        if waiting:
-            _apply(database, waiting)
-        return waiting
+        while (migration := _apply_next(database, known)) is not None:
+            applied.append(migration)
+        return applied
     except ConfigurationError as error:
         raise ConfigurationError(str(error), _OWNER_HINT) from None
     finally:
         database.close()
 
 
-def _apply(database: Database, waiting: Sequence[Migration]) -> None:
+def _apply_next(database: Database, known: Sequence[Migration]) -> Migration | None:
+    """Apply the first that is pending, in one transaction with its lock; ``None`` where there is none.
+
+    The lock is the transaction's: a session's would stay with the connection of a pooler, and be waited for ever after.
+    """
     with database.transaction():
+        database.rows(statement("lock_migrations"))
+        waiting = _pending(database, known)
+        if not waiting:
+            return None
+        migration = waiting[0]
         database.rows(statement("become_owner"))
-        database.execute(statement("make_migration_table"))
-    for migration in waiting:
-        with database.transaction():
-            database.rows(statement("become_owner"))
-            database.execute(migration.sql)
-            database.execute(
-                statement("record_migration"),
-                {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
-            )
+        if not database.rows(statement("migration_table_exists"))[0]["exists"]:
+            database.execute(statement("make_migration_table"))
+        database.execute(migration.sql)
+        database.execute(
+            statement("record_migration"),
+            {"version": migration.version, "name": migration.name, "sha256": migration.sha256},
+        )
+        return migration
 
 
 def _pending(database: Database, migrations: Sequence[Migration]) -> list[Migration]:

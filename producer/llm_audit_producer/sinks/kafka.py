@@ -162,8 +162,7 @@ class KafkaSink:
             return 0
         deadline = time.monotonic() + timeout
         self.flush(timeout)
-        # What is still in the queue now is a marker, which is not worth the whole time: its topic may be missing.
-        self._clients.batching.flush(max(0.0, min(_MARKER_SECONDS, deadline - time.monotonic())))
+        self._wait_for_markers(self._clients.batching, deadline)
         self._stopping.set()
         if self._poller is not None:
             self._poller.join(_POLL_SECONDS * 3)
@@ -188,6 +187,18 @@ class KafkaSink:
             queue_bytes=self._queue_bytes,
             extra=self._extra,
         )
+
+    def _wait_for_markers(self, client: Producer, deadline: float) -> None:
+        """What is still in the queue now are markers: worth the whole time, unless their topic is missing."""
+        client.flush(max(0.0, min(_MARKER_SECONDS, deadline - time.monotonic())))
+        if len(client) == 0:
+            return
+        try:
+            found = client.list_topics(self._markers_topic, timeout=_MARKER_SECONDS)
+        except KafkaException:
+            return
+        if found.topics[self._markers_topic].error is None:
+            client.flush(max(0.0, deadline - time.monotonic()))
 
     def _every_client(self) -> list[Producer]:
         return [] if self._clients is None else self._clients.every()

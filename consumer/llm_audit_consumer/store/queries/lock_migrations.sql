@@ -1,1 +1,1 @@
-SELECT pg_advisory_lock(hashtext('llm_audit_migrate'))
+SELECT pg_advisory_xact_lock(hashtext('llm_audit_migrate'))
