@@ -17,7 +17,7 @@ from llm_audit_consumer.completeness.judgement import Reading
 from llm_audit_consumer.completeness.metrics import CompletenessMetrics
 from llm_audit_consumer.completeness.report import Summary
 from llm_audit_consumer.metrics import Metrics
-from llm_audit_producer.prometheus_metrics import PRODUCER_METRICS
+from llm_audit_producer.prometheus_metrics import PRODUCER_HISTOGRAMS, PRODUCER_METRICS
 
 METRICS_FILE = Path(__file__).with_name("METRICS.md")
 
@@ -86,7 +86,8 @@ def exported() -> list[Exported]:
         )
         for each in PRODUCER_METRICS
     ]
-    return consumer + completeness + producer
+    distributions = [Exported(each.name, "histogram", (), each.meaning) for each in PRODUCER_HISTOGRAMS]
+    return consumer + completeness + producer + distributions
 
 
 def _of_consumer(metric: MetricWrapperBase | BulkHistogram) -> Exported:

@@ -6,7 +6,12 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from deploy.grafana.panels import data_source, lines, new_dashboard, number, section
 
-_DELAY = "llm_audit_call_to_row_delay_seconds_bucket"
+
+def _quantiles(buckets: str, *shares: float) -> dict[str, str]:
+    return {
+        f"{share:.0%}": f"histogram_quantile({share}, sum by (le) (rate({buckets}[$__rate_interval])))"
+        for share in shares
+    }
 
 
 def operations() -> Dashboard:
@@ -95,10 +100,7 @@ def _consumer(board: Dashboard) -> Dashboard:
             lines(
                 "From the call's end to its row",
                 "Half, 95 % and 99 % of the calls were faster.",
-                {
-                    f"{share:.0%}": f"histogram_quantile({share}, sum by (le) (rate({_DELAY}[$__rate_interval])))"
-                    for share in (0.5, 0.95, 0.99)
-                },
+                _quantiles("llm_audit_call_to_row_delay_seconds_bucket", 0.5, 0.95, 0.99),
                 unit="s",
             )
         )
@@ -237,6 +239,22 @@ def _producers(board: Dashboard) -> Dashboard:
                 {"{{reason}}": "sum by (reason) (rate(llm_audit_producer_lost_total[$__rate_interval]))"},
                 unit="cps",
                 width=8,
+            )
+        )
+        .with_panel(
+            lines(
+                "What recording costs a caller",
+                "Half and 99 % of the calls were held up for less.",
+                _quantiles("llm_audit_producer_recording_seconds_bucket", 0.5, 0.99),
+                unit="s",
+            )
+        )
+        .with_panel(
+            lines(
+                "From the call's end to Kafka",
+                "Half and 99 % of the entries took less to be acknowledged.",
+                _quantiles("llm_audit_producer_delivery_seconds_bucket", 0.5, 0.99),
+                unit="s",
             )
         )
         .with_panel(

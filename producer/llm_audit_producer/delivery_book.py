@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from llm_audit_producer.statistics import Statistics
 from llm_audit_schemas import AuditEntry
@@ -37,7 +38,9 @@ class DeliveryBook:
 
     def delivered(self, entry: AuditEntry) -> None:
         """An entry is where it was to go."""
-        self.statistics.count_delivered()
+        self.statistics.count_delivered(
+            (datetime.now(UTC) - entry.timestamp).total_seconds() - (entry.latency_ms or 0) / 1000
+        )
         self._safe(entry.request_id)
 
     def lost(self, entry: AuditEntry, reason: str, message: str) -> None:

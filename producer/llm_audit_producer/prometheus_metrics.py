@@ -11,15 +11,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
+from llm_audit_producer.distribution import DistributionSnapshot
 from llm_audit_producer.errors import AuditSettingsError
-from llm_audit_producer.statistics import StatisticsSnapshot
+from llm_audit_producer.statistics import Statistics, StatisticsSnapshot
 from llm_audit_producer.statistics_follower import Counting, on_statistics
 
 Values = Mapping[str, float]
@@ -134,6 +137,36 @@ PRODUCER_METRICS: tuple[ProducerMetric, ...] = (
 """Every metric of the producer; deploy/METRICS.md has the same table."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProducerHistogram:
+    """A metric that is a distribution of seconds.
+
+    Attributes:
+        name: Its name.
+        meaning: What it says.
+        read: Takes the distribution from the counters.
+    """
+
+    name: str
+    meaning: str
+    read: Callable[[StatisticsSnapshot], DistributionSnapshot]
+
+
+PRODUCER_HISTOGRAMS = (
+    ProducerHistogram(
+        "llm_audit_producer_recording_seconds",
+        "Time that a caller was held up by having a call recorded.",
+        lambda counted: counted.recording,
+    ),
+    ProducerHistogram(
+        "llm_audit_producer_delivery_seconds",
+        "Time from a call's end until Kafka, or another sink, had acknowledged its entry.",
+        lambda counted: counted.delivery,
+    ),
+)
+"""Every distribution of the producer."""
+
+
 def expose_metrics(logger: Counting, registry: CollectorRegistry | None = None) -> None:
     """Have Prometheus see what a producer counts.
 
@@ -171,11 +204,13 @@ class _Collector(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """The metrics without their figures, so that a name taken twice is found at registration."""
-        return (_family(metric, {}) for metric in PRODUCER_METRICS)
+        yield from (_family(metric, {}) for metric in PRODUCER_METRICS)
+        yield from (HistogramMetricFamily(each.name, each.meaning) for each in PRODUCER_HISTOGRAMS)
 
     def collect(self) -> Iterator[Metric]:
         counted = self._logger.statistics()
-        return (_family(metric, metric.read(counted)) for metric in PRODUCER_METRICS)
+        yield from (_family(metric, metric.read(counted)) for metric in PRODUCER_METRICS)
+        yield from (_histogram(each, each.read(counted)) for each in PRODUCER_HISTOGRAMS)
 
 
 def _family(metric: ProducerMetric, values: Values) -> Metric:
@@ -187,6 +222,12 @@ def _family(metric: ProducerMetric, values: Values) -> Metric:
     return family
 
 
+def _histogram(metric: ProducerHistogram, now: DistributionSnapshot) -> Metric:
+    bounds = [*map(floatToGoString, now.bounds), "+Inf"]
+    buckets = list(zip(bounds, accumulate(now.counts), strict=True))
+    return HistogramMetricFamily(metric.name, metric.meaning, buckets=buckets, sum_value=now.total)
+
+
 class _FollowingMetrics:
     """prometheus_client's own counters and gauges, brought up to date from ours."""
 
@@ -195,15 +236,20 @@ class _FollowingMetrics:
         self._life = logger.producer_id
         self._seen: dict[tuple[str, str], float] = {}
         self._metrics = {metric.name: _own_metric(metric, registry) for metric in PRODUCER_METRICS}
+        self._histograms = {each.name: _OwnHistogram(each, registry) for each in PRODUCER_HISTOGRAMS}
 
     def follow(self, counted: StatisticsSnapshot) -> None:
         """Add what was counted since the last time."""
         if self._logger.producer_id != self._life:  # a forked child: its counters and its files begin anew
             self._life = self._logger.producer_id
             self._seen.clear()
+            for histogram in self._histograms.values():
+                histogram.begin_anew()
         for metric in PRODUCER_METRICS:
             for label, value in metric.read(counted).items():
                 self._set(metric, label, value)
+        for each in PRODUCER_HISTOGRAMS:
+            self._histograms[each.name].follow(each.read(counted))
 
     def _set(self, metric: ProducerMetric, label: str, value: float) -> None:
         own = self._metrics[metric.name]
@@ -214,6 +260,26 @@ class _FollowingMetrics:
             before = self._seen.get((metric.name, label), 0.0)
             child.inc(max(0.0, value - before))
             self._seen[metric.name, label] = value
+
+
+class _OwnHistogram:
+    """One of prometheus_client's histograms, brought up to date by what was counted since the last time."""
+
+    def __init__(self, metric: ProducerHistogram, registry: CollectorRegistry) -> None:
+        self._nothing = metric.read(Statistics().snapshot(0))
+        self._seen = self._nothing
+        self._own = Histogram(metric.name, metric.meaning, buckets=self._nothing.bounds, registry=registry)
+
+    def begin_anew(self) -> None:
+        """The counters begin at zero again."""
+        self._seen = self._nothing
+
+    def follow(self, now: DistributionSnapshot) -> None:
+        """Add what is new. Its own way in takes one observation at a time, and would need each one's value."""
+        for bucket, count, before in zip(self._own._buckets, now.counts, self._seen.counts, strict=True):
+            bucket.inc(count - before)
+        self._own._sum.inc(now.total - self._seen.total)
+        self._seen = now
 
 
 def _own_metric(metric: ProducerMetric, registry: CollectorRegistry) -> Counter | Gauge:

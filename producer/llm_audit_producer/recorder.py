@@ -116,6 +116,13 @@ class Recorder:
 
     def submit(self, captured: Captured) -> bool:
         """Take a call; false when it is lost because the queue is full or the producer is closed."""
+        started = time.perf_counter()
+        try:
+            return self._take(captured)
+        finally:
+            self.statistics_counters.note_recording(time.perf_counter() - started)
+
+    def _take(self, captured: Captured) -> bool:
         size = captured.retained_bytes
         with self._lock:
             reason = self._refusal(size)

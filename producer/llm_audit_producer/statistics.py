@@ -7,6 +7,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llm_audit_producer.distribution import (
+    DELIVERY_BOUNDS,
+    NO_DELIVERY,
+    NO_RECORDING,
+    RECORDING_BOUNDS,
+    Distribution,
+    DistributionSnapshot,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
@@ -38,6 +47,8 @@ class StatisticsSnapshot:
         queued: Calls that wait in memory now.
         left_in_spool: Entries that the closed spool still holds, for another process to deliver.
         spool: What the spool holds now; ``None`` where there is none.
+        recording: Seconds that callers spent on having a call recorded.
+        delivery: Seconds from a call's end until its entry had arrived.
     """
 
     captured: int
@@ -48,6 +59,8 @@ class StatisticsSnapshot:
     queued: int
     left_in_spool: int = 0
     spool: SpoolState | None = None
+    recording: DistributionSnapshot = NO_RECORDING
+    delivery: DistributionSnapshot = NO_DELIVERY
 
     @property
     def lost_total(self) -> int:
@@ -66,6 +79,8 @@ class Statistics:
         self._counts: Counter[str] = Counter()
         self._lost: Counter[str] = Counter()
         self._capture_errors: Counter[str] = Counter()
+        self._recording = Distribution(RECORDING_BOUNDS)
+        self._delivery = Distribution(DELIVERY_BOUNDS)
         self._settled = False
 
     def count(self, name: str, by: int = 1) -> None:
@@ -73,11 +88,18 @@ class Statistics:
         with self._lock:
             self._counts[name] += by
 
-    def count_delivered(self) -> None:
+    def count_delivered(self, took_seconds: float | None = None) -> None:
         """Count an entry that arrived; a report that comes after :meth:`settle` is too late to count."""
         with self._lock:
             if not self._settled:
                 self._counts["delivered"] += 1
+                if took_seconds is not None:
+                    self._delivery.observe(took_seconds)
+
+    def note_recording(self, took_seconds: float) -> None:
+        """Note how long a caller was held up by having a call recorded."""
+        with self._lock:
+            self._recording.observe(took_seconds)
 
     def count_refused(self, reason: str) -> int:
         """Count a call that was seen and lost at once; returns how many that reason has now."""
@@ -131,4 +153,6 @@ class Statistics:
                 queued=queued,
                 left_in_spool=self._counts["left_in_spool"],
                 spool=spool,
+                recording=self._recording.snapshot(),
+                delivery=self._delivery.snapshot(),
             )

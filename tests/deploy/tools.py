@@ -16,13 +16,13 @@ PROMETHEUS = DEPLOY / "prometheus"
 def tool(name: str, mend: str) -> str:
     """The path of a program.
 
-    A missing one is a failure where the real parts are required (LLM_AUDIT_REQUIRE_REAL=1), else a skip that says so.
+    A missing one is a failure where they are required (LLM_AUDIT_REQUIRE_TOOLS=1), else a skip that says so.
     """
     found = shutil.which(name)
     if found is not None:
         return found
     words = f"{name} is not installed; {mend}"
-    if os.environ.get("LLM_AUDIT_REQUIRE_REAL") == "1":
+    if os.environ.get("LLM_AUDIT_REQUIRE_TOOLS") == "1":
         pytest.fail(words)
     pytest.skip(words)
 

@@ -39,6 +39,10 @@ def test_prometheus_sees_what_the_producer_counts() -> None:
     assert read("llm_audit_producer_delivered_total") == 2
     assert read("llm_audit_producer_unattributed_total") == 1
     assert read("llm_audit_producer_queue_entries") == 0
+    assert read("llm_audit_producer_delivery_seconds_count") == 2
+    assert read("llm_audit_producer_recording_seconds_count") == 2
+    assert 0 < (read("llm_audit_producer_recording_seconds_sum") or 0) < 1
+    assert read("llm_audit_producer_recording_seconds_bucket", {"le": "1.0"}) == 2
     assert read("llm_audit_producer_spool_entries") is None, "there is no spool, which is not an empty one"
     audit.close()
     audit.log_request("ada", "claude-haiku-4-5")
@@ -153,3 +157,6 @@ def test_several_processes_are_seen_as_one(tmp_path: Path) -> None:
     assert page["llm_audit_producer_unattributed_total"] == 4 + 7
     assert page["llm_audit_producer_lost_totalqueue_full"] == 0
     assert page["llm_audit_producer_queue_entries"] == 0
+    assert page["llm_audit_producer_delivery_seconds_count"] == 1 + 4 + 7
+    assert page["llm_audit_producer_recording_seconds_bucket+Inf"] == 1 + 4 + 7
+    assert page["llm_audit_producer_recording_seconds_sum"] > 0

@@ -156,6 +156,11 @@ class Drain:
             self._wake.clear()
             if not self._turn() and self._wake.wait(_IDLE_SECONDS):
                 self._stopping.wait(_LINGER_SECONDS)
+        self._send_markers()  # the last one comes just before the end: that nothing follows
+
+    def _send_markers(self) -> None:
+        while self._markers:
+            self._sink.mark(self._markers.popleft())
 
     def _opened(self) -> bool:
         try:
@@ -171,8 +176,7 @@ class Drain:
     def _turn(self) -> bool:
         """One round; true when something moved."""
         moved = False
-        while self._markers:
-            self._sink.mark(self._markers.popleft())
+        self._send_markers()
         while self._detour:
             self._deliver(self._detour.popleft())
             moved = True
