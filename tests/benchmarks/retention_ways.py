@@ -2,7 +2,7 @@
 
 `python -m tests.benchmarks.retention_ways [--rows N]` starts a PostgreSQL of its own (durable settings), fills a month
 and lets it expire, in alternation: alone (time, write-ahead log, size afterwards) and while a writer adds batches of
-2,000 rows to the present month as fast as it can (its rows a second, and its slowest batch). About two minutes.
+2,000 rows to the present month as fast as it can (its rows a second, and its slowest batch). About three minutes.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def wal(dsn: str) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.retention_ways", description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=RUNS)
     arguments = parser.parse_args()
     found = {name: Figures() for name in WAYS}
