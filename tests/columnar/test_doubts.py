@@ -56,7 +56,9 @@ def test_what_is_no_entry_of_ours_is_left_alone(value: bytes | None) -> None:
     assert not taken(value)
 
 
-@pytest.mark.parametrize("identity", [b"", b"short", uuid4().bytes, bytes(16)])
+@pytest.mark.parametrize(
+    "identity", [b"", b"short", uuid4().bytes, bytes(16)], ids=["none", "short", "other", "zero"]
+)
 def test_an_entry_under_another_name_is_left_alone(identity: bytes) -> None:
     assert not taken(GOOD, identity)
 

@@ -82,7 +82,9 @@ def test_a_record_that_is_not_the_one_its_header_names_becomes_a_dead_letter() -
     assert GOOD["request_id"] in letter.detail
 
 
-@pytest.mark.parametrize("identity", [b"", b"short", identity_of(GOOD) + b"\x00"])
+@pytest.mark.parametrize(
+    "identity", [b"", b"short", identity_of(GOOD) + b"\x00"], ids=["none", "short", "long"]
+)
 def test_an_identity_of_another_length_is_another_identity(identity: bytes) -> None:
     assert letter_of(message_of(ENCODED, identity=identity)).reason == "identity_mismatch"
 
