@@ -22,8 +22,11 @@ class BatchLimits:
     """
 
     messages: int = 10_000
-    bytes: int = 16 * 1024 * 1024
+    bytes: int = 8 * 1024 * 1024
     age_seconds: float = 0.1
+
+
+_FEW = 64
 
 
 class Batcher:
@@ -54,8 +57,16 @@ class Batcher:
 
     @property
     def room(self) -> int:
-        """How many more messages fit."""
-        return self._limits.messages - len(self._messages)
+        """How many more messages to take at once: as many as fit, going by the size of those that came.
+
+        A few at first, as the next ones may be far larger than these: memory is bounded by bytes, not by messages.
+        """
+        waiting = len(self._messages)
+        most = min(self._limits.messages - waiting, max(_FEW, waiting * 4))
+        if not waiting:
+            return most
+        average = max(1, self._bytes // waiting)
+        return min(most, max(1, (self._limits.bytes - self._bytes) // average))
 
     def add(self, messages: Iterable[Message]) -> None:
         """Take messages in the order in which they were consumed."""

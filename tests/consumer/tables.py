@@ -8,6 +8,8 @@ import psycopg2
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from llm_audit_schemas import topics
+
 
 class Tables:
     """Reads (and for some tests meddles with) the consumer's tables, over a connection of its own."""
@@ -35,8 +37,13 @@ class Tables:
         return [each for (each,) in self.query("SELECT request_id::text FROM llm_audit_log")]
 
     def offsets(self) -> dict[int, int]:
-        """Partition to next offset, of the newest life of the topic alone where there are several."""
-        return dict(self.query("SELECT partition, next_offset FROM llm_audit_offset ORDER BY updated_at"))
+        """Partition to next offset, of the newest life of the entries' topic alone where there are several."""
+        return dict(
+            self.query(
+                "SELECT partition, next_offset FROM llm_audit_offset "
+                f"WHERE topic <> '{topics.MARKERS}' ORDER BY updated_at"
+            )
+        )
 
     def dead_letter_reasons(self) -> dict[str, int]:
         return dict(self.query("SELECT reason, count(*) FROM llm_audit_dead_letter GROUP BY reason"))

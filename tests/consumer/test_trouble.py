@@ -182,7 +182,9 @@ def test_a_topic_made_again_under_the_same_name_is_read_from_its_start(
     assert sorted(tables.request_ids()) == sorted(sent)
     new_id = topic_id(kafka_broker.bootstrap_servers, topic)
     assert new_id != old_id
-    found = tables.query("SELECT topic_id, sum(next_offset) FROM llm_audit_offset GROUP BY topic_id")
+    found = tables.query(
+        f"SELECT topic_id, sum(next_offset) FROM llm_audit_offset WHERE topic = '{topic}' GROUP BY topic_id"
+    )
     assert dict(found) == {old_id: 30, new_id: 6}
 
 

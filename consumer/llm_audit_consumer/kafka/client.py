@@ -82,7 +82,7 @@ class KafkaSource:
             "session.timeout.ms": 30_000,
             "topic.metadata.refresh.interval.ms": 10_000,  # how soon added partitions are seen; by default 5 minutes
             "fetch.wait.max.ms": 50,
-            "queued.max.messages.kbytes": 32 * 1024,
+            "queued.max.messages.kbytes": 16 * 1024,
             "fetch.queue.backoff.ms": 10,  # by default a full queue is looked at again only after a second
             "client.id": "llm-audit-consumer",
             "log_level": 3,
