@@ -2,12 +2,13 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 from llm_audit_consumer.embedded.errors import EmbeddedMissingError
@@ -16,6 +17,7 @@ LOOPBACK = "127.0.0.1"
 _GUARD = Path(__file__).with_name("guard.py")
 # What the guard may take beyond the server's own stop bound before it is killed itself.
 _GUARD_MARGIN_SECONDS = 5.0
+_SERVER_PORTS = range(20_000, 32_000)
 
 
 class ChildProcess:
@@ -146,14 +148,13 @@ class ChildProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different TCP ports that are free on 127.0.0.1 at this moment."""
-    with ExitStack() as sockets:
-        ports = []
-        for _ in range(count):
-            probe = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            probe.bind((LOOPBACK, 0))
-            ports.append(int(probe.getsockname()[1]))
-        return ports
+    """Return `count` different TCP ports that are free on 127.0.0.1 at this moment.
+
+    They lie below those that Linux and macOS hand out by themselves (from 32768), so that no outgoing connection takes
+    one between now and the server's start, or its restart.
+    """
+    candidates = random.SystemRandom().sample(_SERVER_PORTS, k=len(_SERVER_PORTS))
+    return list(islice(filter(port_is_free, candidates), count))
 
 
 def port_is_free(port: int) -> bool:
